@@ -1,0 +1,203 @@
+"""What every cell has in common: checked parameters, sizes, and a random instance."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import math
+import typing
+from abc import ABC, abstractmethod
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Box = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+# A field's letters say its shape: n state units, m inputs. The first field that has a letter fixes its size.
+InputWeights = Annotated[Array, ("n", "m")]
+RecurrentWeights = Annotated[Array, ("n", "n")]
+Bias = Annotated[Array, ("n", "1")]
+
+
+class ParameterError(ValueError):
+    """A cell was built from parameters it cannot use. The message says what came, what is needed, and the fix."""
+
+
+def parameter_or_zeros() -> Any:
+    """A field that may be left out: a bias is then zero, an input matrix then has no inputs."""
+    return dataclasses.field(default=None)
+
+
+class Cell(ABC):
+    """A recurrent cell: its fields are its parameters, its `step` is its equations.
+
+    A subclass is a frozen dataclass. `step` takes the state blocks and then the input, each a column array of shape
+    (size, B) with one sample per column, and returns the next state blocks in the same order. Write it with NumPy and
+    SciPy functions only: the same equations are then simulated, differentiated and typeset.
+    """
+
+    outputs: ClassVar[str] = "h"
+    """The state block that a readout or the next layer sees."""
+
+    @abstractmethod
+    def step(self, *blocks: Any) -> Any:
+        """The next state blocks from the state blocks and the input."""
+
+    def __post_init__(self) -> None:
+        sizes: dict[str, tuple[int, str]] = {}
+        shapes = self.shapes()
+        # Given parameters first: the ones left out take their sizes from them.
+        for name in sorted(shapes, key=lambda field: getattr(self, field) is None):
+            value = _checked(type(self).__name__, name, getattr(self, name), shapes[name], sizes)
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    @functools.cache
+    def shapes(cls) -> dict[str, tuple[str, ...]]:
+        """The letters of each parameter's shape, by field name, e.g. {"U": ("n", "n")}."""
+        hints = typing.get_type_hints(cls, include_extras=True)
+        fields = dataclasses.fields(typing.cast(Any, cls))
+        return {f.name: hints[f.name].__metadata__[0] for f in fields if hasattr(hints[f.name], "__metadata__")}
+
+    def _size(self, letter: str) -> int:
+        for name, shape in self.shapes().items():
+            if letter in shape:
+                return int(getattr(self, name).shape[shape.index(letter)])
+        raise AttributeError(f"{type(self).__name__} has no parameter with a side of length {letter}.")
+
+    @property
+    def hidden_size(self) -> int:
+        """Units per state block, n."""
+        return self._size("n")
+
+    @property
+    def input_size(self) -> int:
+        """Inputs per step, m."""
+        return self._size("m")
+
+    @property
+    def state_blocks(self) -> dict[str, int]:
+        """Name and size of each state block, in the order of `step`'s arguments; all have n units unless overridden."""
+        names = list(inspect.signature(self.step).parameters)[:-1]
+        return dict.fromkeys(names, self.hidden_size)
+
+    @property
+    def state_size(self) -> int:
+        """Length of the whole state, all blocks together."""
+        return sum(self.state_blocks.values())
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """The arrays the equations use, by field name; biases are columns (n, 1)."""
+        return {name: getattr(self, name) for name in self.shapes()}
+
+    def range(self, low: Array, high: Array) -> dict[str, Box] | None:
+        """A box per state block, as (low, high) columns, that `step` maps strictly into its own interior.
+
+        Args:
+            low, high: (m, 1), bounds of the input; equal for a constant input.
+
+        Returns: {block: (low (n, 1), high (n, 1))}, or None where the equations bound nothing.
+        """
+        return None
+
+    def lost_rank(self, *blocks: Array) -> NDArray[np.int64] | int | None:
+        """How many dimensions of the state one step destroys exactly, whatever rounding says.
+
+        Args:
+            blocks: the arguments of `step`, columns (size, B).
+
+        Returns: (B,) or one number for all samples; None, the default, where the equations do not tell. Rows of the
+            Jacobian that vanish (dead units) need not be counted here: they are seen.
+        """
+        return None
+
+    @classmethod
+    def random(cls, hidden: int, inputs: int, gain: float = 1.0, seed: int = 0) -> Self:
+        """A cell with Gaussian weights: recurrent N(0, gain^2 / hidden), input N(0, 1 / inputs), zero biases.
+
+        Args:
+            hidden: units n, at least 1.
+            inputs: inputs m, at least 0.
+            gain: scale of the recurrent weights, dimensionless; their spectral radius tends to it as n grows.
+            seed: of numpy's default generator; the global random state is not touched.
+        """
+        if hidden < 1 or inputs < 0:
+            raise ParameterError(f"need hidden >= 1 and inputs >= 0, got hidden={hidden}, inputs={inputs}.")
+        generator = np.random.default_rng(seed)
+        size = {"n": hidden, "m": inputs, "1": 1}
+        scale: dict[tuple[str, ...], float] = {
+            ("n", "n"): gain / math.sqrt(hidden),
+            ("n", "m"): 1 / math.sqrt(max(inputs, 1)),
+            ("n", "1"): 0.0,
+        }
+        return cls(
+            **{
+                name: scale[shape] * generator.standard_normal([size[letter] for letter in shape])
+                for name, shape in cls.shapes().items()
+            }
+        )
+
+
+def _checked(cell: str, name: str, value: Any, shape: tuple[str, ...], sizes: dict[str, tuple[int, str]]) -> Array:
+    """`value` as a read-only float64 copy of the declared shape; `sizes` learns each letter from its first use."""
+    is_bias = shape[1] == "1"
+    if value is None:
+        default = {"m": 0}
+        missing = [letter for letter in shape if letter not in ("1", *sizes, *default)]
+        if missing:
+            raise ParameterError(
+                f"{cell} needs at least one recurrent weight matrix; {name} and all others are missing."
+            )
+        value = np.zeros([1 if d == "1" else sizes[d][0] if d in sizes else default[d] for d in shape])
+    try:
+        array = np.array(value, dtype=np.float64)  # a copy: `frozen` guards the name, not the array behind it
+    except (TypeError, ValueError) as error:
+        raise ParameterError(
+            f"{cell}.{name} must be an array of numbers, got {type(value).__name__}: {error}."
+        ) from None
+    if is_bias and array.ndim == 1:
+        array = array[:, np.newaxis]
+    if array.ndim != 2:
+        wanted = "(n,) or (n, 1)" if is_bias else "a matrix (rows, columns)"
+        raise ParameterError(f"{cell}.{name} must be {wanted}, got shape {np.shape(value)}.")
+    if "n" in shape and not array.shape[shape.index("n")]:
+        raise ParameterError(f"{cell}.{name} has shape {np.shape(value)}: a cell needs at least one unit.")
+    for axis, letter in enumerate(shape):
+        need, owner = (1, "every bias") if letter == "1" else sizes.setdefault(letter, (array.shape[axis], name))
+        if array.shape[axis] != need:
+            hint = " It looks transposed: pass its .T." if array.T.shape == _known(shape, sizes) != array.shape else ""
+            raise ParameterError(
+                f"{cell}.{name} has shape {np.shape(value)}, needs ({', '.join(shape)}) with {letter} = {need} "
+                f"(from {owner}).{hint}"
+            )
+    if not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array))
+        where = tuple(int(i) for i in bad[0])
+        raise ParameterError(
+            f"{cell}.{name} has {len(bad)} values that are not finite (the first at {list(where)}); "
+            "the network did not survive its training, or the file is damaged."
+        )
+    array.setflags(write=False)
+    return array
+
+
+def _known(shape: tuple[str, ...], sizes: dict[str, tuple[int, str]]) -> tuple[int, ...]:
+    return tuple(1 if letter == "1" else sizes.get(letter, (-1, ""))[0] for letter in shape)
+
+
+def rank_deficiency(matrix: Array) -> int:
+    """Rows minus rank of a parameter matrix, to rounding."""
+    singular = np.linalg.svd(matrix, compute_uv=False)
+    limit = max(matrix.shape) * np.finfo(np.float64).eps * singular.max(initial=0.0)
+    return len(matrix) - int((singular > limit).sum())
+
+
+def checked_choice(cell: str, field: str, value: str, choices: typing.Iterable[str]) -> None:
+    """Raise ParameterError unless `value` is one of `choices`."""
+    known = list(choices)
+    if value not in known:
+        raise ParameterError(f"{cell}.{field} must be one of {', '.join(map(repr, known))}; got {value!r}.")

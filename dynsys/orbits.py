@@ -1,0 +1,82 @@
+"""Orbits: a map followed through time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dynsys.combinators import as_map
+from dynsys.errors import InputError, ShapeError
+from dynsys.maps import Map, numbers
+from dynsys.types import Array, ArrayLike
+
+
+def simulate(f: Any, start: ArrayLike | None, inputs: ArrayLike | None = None, steps: int | None = None) -> Array:
+    """The orbit of `start` under `f`, the start included.
+
+    Args:
+        f: the map (anything `as_map` reads).
+        start: (..., n) initial states, model units; None is the model's own initial state, else zeros.
+        inputs: (T, m), or (T, batch, m) with one sequence per start; `inputs[t]` drives state t to t + 1. None is zero.
+        steps: T, needed without `inputs`; with them it may be left out, and must agree if given.
+
+    Returns: (T + 1, ..., n) float64, states[0] = start.
+    """
+    f = as_map(f)
+    driving = None if inputs is None else sequence(f, inputs)
+    if driving is None and steps is None:
+        raise InputError("say how long: `steps=T`, or `inputs` of shape (T, m).")
+    length = len(driving) if driving is not None else int(steps or 0)
+    if steps is not None and steps != length:
+        raise InputError(f"`inputs` has {length} steps but steps={steps}; leave one out.")
+    if length < 0:
+        raise InputError(f"`steps` must not be negative, got {steps}.")
+    state, lead = start_columns(f, start, driving)
+    if driving is not None and not lead and driving.shape[0] and _has_batch(f, inputs):
+        lead = (1,)
+    orbit = orbit_columns(f, state, driving, length)
+    return np.ascontiguousarray(orbit.swapaxes(1, 2)).reshape(length + 1, *lead, f.state_size)
+
+
+def _has_batch(f: Map, inputs: ArrayLike | None) -> bool:
+    """Whether `inputs` came with a batch axis of their own, even one of length 1: (T, 1, m), or tokens (T, 1)."""
+    array = np.asarray(inputs)
+    return array.ndim == 3 or (array.ndim == 2 and array.shape[-1] != f.input_size and hasattr(f, "encode"))
+
+
+def sequence(f: Map, inputs: ArrayLike) -> Array:
+    """An input sequence as (T, batch, m); (T, m) becomes batch 1. Tokens go through the model's embedding."""
+    array = numbers(f.encode(inputs) if hasattr(f, "encode") else inputs, "inputs")
+    if array.ndim not in (2, 3) or array.shape[-1] != f.input_size:
+        raise ShapeError(f"`inputs` must be (T, m) or (T, batch, m) with m = {f.input_size}, got {array.shape}.")
+    return array if array.ndim == 3 else array[:, np.newaxis, :]
+
+
+def start_columns(f: Map, start: ArrayLike | None, driving: Array | None) -> tuple[Array, tuple[int, ...]]:
+    """Start states as columns (n, B), and the leading shape of the public answer."""
+    if start is None:
+        start = np.zeros(f.state_size) if f.initial_state is None else f.initial_state
+    states = numbers(start, "start")
+    if states.ndim == 0 or states.shape[-1] != f.state_size:
+        raise ShapeError(f"{f.name} needs a start of shape (..., {f.state_size}), got {states.shape}.")
+    lead = states.shape[:-1]
+    batch = 1 if driving is None else driving.shape[1]
+    if batch > 1:
+        if lead not in ((), (batch,)):
+            raise ShapeError(f"{batch} input sequences need one start, or {batch}; got starts of shape {states.shape}.")
+        lead = (batch,)
+    whole = np.broadcast_to(states, (*lead, f.state_size))
+    return np.ascontiguousarray(whole.reshape(-1, f.state_size).T), lead
+
+
+def orbit_columns(f: Map, state: Array, driving: Array | None, steps: int) -> Array:
+    """(T + 1, n, B): the orbit of columns (n, B) under inputs (T, B or 1, m), or none."""
+    orbit = np.empty((steps + 1, *state.shape))
+    orbit[0] = state
+    zero = np.zeros((f.input_size, 1))
+    with np.errstate(over="ignore", invalid="ignore"):  # an orbit that runs off becomes inf, for the caller to judge
+        for t in range(steps):
+            state = f.advance(state, zero if driving is None else driving[t].T)
+            orbit[t + 1] = state
+    return orbit

@@ -1,0 +1,324 @@
+"""Dense Jacobians assembled from the structure of the equations, at the speed of memory.
+
+Going down the tape, the derivative of every value with respect to the seeds is kept as a short sum of
+
+    diag(l_b) M        l_b one column per sample b, M shared by all samples (the identity included), and
+    diag(l_b) M A_b    a nested product, such as U (r * h) gives: A_b dense, one per sample.
+
+For row i of the result the first kind is, over all samples at once, a (B, K) by (K, N) product: row i of every shared
+matrix is stacked in S[i], the factors of every sample in L[i], and one batched product writes the whole Jacobian.
+Zero blocks and diagonals come from the same product, so memory is written once and never filled first.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from dynsys.readings.tape import (
+    Broadcast,
+    Chosen,
+    Diagonal,
+    Embed,
+    MatrixProduct,
+    Rows,
+    SumRows,
+    Traced,
+    Unreadable,
+)
+from dynsys.types import Array
+
+SMALL_BATCH = 2
+"""Up to this many samples the terms are added one by one: there is too little to amortise a product over."""
+
+PIECE_BYTES = 1 << 21
+"""Nested products are formed for pieces of samples of about this size, which stay in the processor's cache."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Term:
+    """diag(left) @ matrix, acting on seed number `seed`. `left` is (rows, B), broadcasts to it, or is 1.0."""
+
+    left: Any
+    seed: int
+    matrix: Array | None  # None: the identity
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """diag(left) @ matrix @ inner, where inner is a sum of terms that differ from sample to sample."""
+
+    left: Any
+    matrix: Array
+    inner: Form
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Form:
+    """The derivative of one value with respect to every seed: the sum of its terms."""
+
+    terms: tuple[Term, ...] = ()
+    nested: tuple[Nested, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.terms or self.nested)
+
+
+class StackedRows:
+    """The stacked shared matrices S, kept for matrices that cannot change: a cell's own parameters."""
+
+    def __init__(self, fixed: Sequence[Array] = ()) -> None:
+        self._fixed = {id(m): m for m in fixed}  # holds the arrays, so that an id stays theirs
+        self._known: dict[Any, Array] = {}
+
+    def get(self, terms: Sequence[Term], rows: int, columns: int) -> Array:
+        """S (rows, K, columns) for terms of one seed, K at least 2: below that NumPy leaves BLAS."""
+        key = (rows, columns, tuple(id(t.matrix) for t in terms))
+        if key in self._known:
+            return self._known[key]
+        stacked = np.zeros((rows, max(2, len(terms)), columns))
+        for k, term in enumerate(terms):
+            if term.matrix is None:
+                stacked[np.arange(rows), k, np.arange(rows)] = 1.0
+            else:
+                stacked[:, k, :] = term.matrix
+        if all(t.matrix is None or id(t.matrix) in self._fixed for t in terms):
+            self._known[key] = stacked
+        return stacked
+
+
+class Structure:
+    """The dense derivatives of values on a tape with respect to `seeds`, for one batch of `samples` columns."""
+
+    def __init__(self, tape: Sequence[Traced], seeds: Sequence[Traced], samples: int, cache: StackedRows) -> None:
+        self._samples = samples
+        self._cache = cache
+        ends = [0, *itertools.accumulate(seed.shape[0] for seed in seeds)]
+        self._seeds = [slice(a, b) for a, b in itertools.pairwise(ends)]
+        self._columns = ends[-1]
+        self._forms: dict[int, Form] = {id(seed): Form((Term(1.0, k, None),)) for k, seed in enumerate(seeds)}
+        for node in tape:
+            pieces = [
+                _compose(edge, self._forms[id(parent)], parent)
+                for parent, edge in node.parents
+                if self._forms.get(id(parent))
+            ]
+            if pieces:
+                self._forms[id(node)] = _sum(pieces)
+
+    def dense(self, outputs: Sequence[Any], rows: Sequence[int]) -> Array:
+        """(total rows, B, N): the derivative of the outputs, one below the other, state axis first."""
+        forms = [self._forms.get(id(out), Form()) for out in outputs]
+        whole = slice(0, self._samples)
+        # calloc'ed zeros cost nothing until touched: blocks that are zero or diagonal are never swept.
+        filled = all(form.nested or self._covers(form) for form in forms) and self._samples > SMALL_BATCH
+        allocate = np.empty if filled else np.zeros
+        out = allocate((sum(rows), self._samples, self._columns))
+        products = self._shared_products(forms)
+        start = 0
+        for form, height in zip(forms, rows, strict=True):
+            self._write(form, out[start : start + height], whole, products)
+            start += height
+        return out
+
+    def _covers(self, form: Form) -> bool:
+        """Whether the terms have a matrix for every seed, so that every entry gets written."""
+        return {t.seed for t in form.terms if t.matrix is not None} == set(range(len(self._seeds)))
+
+    def _shared_products(self, forms: Sequence[Form]) -> dict[tuple[int, int], Array]:
+        """matrix @ inner of the nested terms that several outputs have in common, each formed once."""
+        everywhere = [n for form in forms for n in form.nested]
+        keys = [_key(n) for n in everywhere]
+        products: dict[tuple[int, int], Array] = {}
+        for nested, key in zip(everywhere, keys, strict=True):
+            if keys.count(key) > 1 and key not in products:
+                products[key] = np.empty((len(nested.matrix), self._samples, self._columns))
+                alone = Form((), (Nested(1.0, nested.matrix, nested.inner),))
+                self._write(alone, products[key], slice(0, self._samples), {})
+        return products
+
+    def _write(self, form: Form, out: Array, at: slice, products: dict[tuple[int, int], Array]) -> None:
+        """out (rows, samples in `at`, N) <- the form; entries no term reaches are zero already, or there are none."""
+        if not form.nested:
+            self._write_terms(form.terms, out, at)
+            return
+        # In pieces of samples that stay in cache from the inner terms to the last addition.
+        width = max(1, PIECE_BYTES // (8 * max(1, self._columns) * max(len(out), form.nested[0].matrix.shape[1])))
+        for start in range(at.start, at.stop, width):
+            piece = slice(start, min(start + width, at.stop))
+            self._write_nested(form, out[:, piece.start - at.start : piece.stop - at.start], piece, products)
+
+    def _write_nested(self, form: Form, out: Array, at: slice, products: dict[tuple[int, int], Array]) -> None:
+        samples = at.stop - at.start
+        first, *others = form.nested
+        self._product(first, out, at, products)
+        if not _is_one(first.left):
+            out *= _samples_of(first.left, at)[..., np.newaxis]
+        if not form.terms and not others:
+            return
+        part = np.zeros((len(out), samples, self._columns))
+        for nested in others:
+            self._product(nested, part, at, products)
+            out += _samples_of(nested.left, at)[..., np.newaxis] * part
+        if others:
+            part[...] = 0.0
+        if form.terms:
+            self._write_terms(form.terms, part, at)
+            out += part
+
+    def _product(self, nested: Nested, out: Array, at: slice, products: dict[tuple[int, int], Array]) -> None:
+        """out <- matrix @ inner for the samples in `at`."""
+        if _key(nested) in products:
+            out[...] = products[_key(nested)][:, at]
+            return
+        samples = at.stop - at.start
+        inner = np.zeros((nested.matrix.shape[1], samples, self._columns))
+        self._write(nested.inner, inner, at, {})
+        # (rows, samples, N) as (rows, samples * N): a view whose rows may be far apart, which BLAS takes.
+        flat = np.lib.stride_tricks.as_strided(
+            out, (len(out), samples * self._columns), (out.strides[0], out.strides[2]), writeable=True
+        )
+        np.matmul(nested.matrix, inner.reshape(len(inner), -1), out=flat)
+
+    def _write_terms(self, terms: tuple[Term, ...], out: Array, at: slice) -> None:
+        for seed, columns in enumerate(self._seeds):
+            own = [t for t in terms if t.seed == seed]
+            if out.shape[1] <= SMALL_BATCH or all(t.matrix is None for t in own):
+                _add_one_by_one(own, out[:, :, columns], at)
+            elif own:
+                factors = _factors(own, out.shape[0], at)
+                stacked = self._cache.get(own, len(out), columns.stop - columns.start)
+                np.matmul(factors, stacked, out=out[:, :, columns])
+
+
+def _compose(edge: Any, form: Form, parent: Traced) -> Form:
+    rows = parent.shape[0] if parent.ndim > 1 else 1
+    if isinstance(edge, Diagonal):
+        return _scaled(form, edge.d)
+    if isinstance(edge, Chosen):
+        return _masked(form, np.atleast_2d(edge.mask))
+    if isinstance(edge, MatrixProduct):
+        return _multiplied(edge.matrix, form)
+    if isinstance(edge, SumRows):
+        return _multiplied(np.full((1, edge.rows), edge.factor), form)
+    if isinstance(edge, Rows):
+        return _reindexed(form, np.atleast_2d(np.eye(rows)[edge.index]))
+    if isinstance(edge, Embed):
+        return _reindexed(form, np.eye(edge.rows, edge.size, -edge.start))
+    if isinstance(edge, Broadcast) and rows == 1 and edge.shape[-1] == parent.shape[-1]:
+        return _reindexed(form, np.ones((edge.shape[0] if len(edge.shape) > 1 else 1, 1)))
+    raise Unreadable(f"the structure of {type(edge).__name__}")
+
+
+def _multiplied(matrix: Array, form: Form) -> Form:
+    """matrix @ form: terms that all samples share stay shared, the others become one nested product."""
+    varying = tuple(t for t in form.terms if not _is_constant(t.left))
+    shared = tuple(Term(1.0, t.seed, _product_with(matrix, t)) for t in form.terms if _is_constant(t.left))
+    if not varying and not form.nested:
+        return Form(shared)
+    return Form(shared, (Nested(1.0, matrix, Form(varying, form.nested)),))
+
+
+def _key(nested: Nested) -> tuple[int, int]:
+    return id(nested.matrix), id(nested.inner)
+
+
+def _is_one(left: Any) -> bool:
+    return np.ndim(left) == 0 and bool(left == 1.0)
+
+
+def _is_constant(left: Any) -> bool:
+    """Whether one factor serves all samples."""
+    return np.ndim(left) == 0 or np.shape(left)[-1] == 1
+
+
+def _samples_of(left: Any, at: slice) -> Array:
+    """The factors (rows or 1, samples or 1) of the samples in `at`."""
+    if np.ndim(left) == 0:
+        return np.full((1, 1), left)
+    return np.asarray(left if np.shape(left)[1] == 1 else left[:, at])
+
+
+def _factors(terms: Sequence[Term], rows: int, at: slice) -> Array:
+    """L (rows, B, K) as a view of (rows, K, B), so that each factor is written contiguously."""
+    allocate = np.zeros if len(terms) < 2 else np.empty
+    factors = allocate((rows, max(2, len(terms)), at.stop - at.start))
+    for k, term in enumerate(terms):
+        factors[:, k, :] = _samples_of(term.left, at)
+    return factors.swapaxes(1, 2)
+
+
+def _add_one_by_one(terms: Sequence[Term], out: Array, at: slice) -> None:
+    """out (rows, B, size of one seed), zero so far, <- the terms; for diagonals alone, or very few samples."""
+    diagonal = np.arange(min(out.shape[0], out.shape[2]))
+    for term in terms:
+        left = np.broadcast_to(_samples_of(term.left, at), out.shape[:2])
+        if term.matrix is None:
+            out[diagonal, :, diagonal] += left
+        else:
+            out += left[:, :, np.newaxis] * term.matrix[:, np.newaxis, :]
+
+
+def _product_with(matrix: Array, term: Term) -> Array:
+    if _is_one(term.left):
+        return matrix if term.matrix is None else np.asarray(matrix @ term.matrix)
+    left = np.asarray(term.left) if np.ndim(term.left) == 0 else np.asarray(term.left).reshape(-1)
+    scaled = matrix * left
+    return scaled if term.matrix is None else np.asarray(scaled @ term.matrix)
+
+
+def _scaled(form: Form, d: Any) -> Form:
+    d = np.atleast_2d(d) if np.ndim(d) else d
+
+    def times(left: Any) -> Any:
+        return d if _is_one(left) else d * left
+
+    return Form(
+        tuple(Term(times(t.left), t.seed, t.matrix) for t in form.terms),
+        tuple(Nested(times(n.left), n.matrix, n.inner) for n in form.nested),
+    )
+
+
+def _masked(form: Form, mask: Any) -> Form:
+    return Form(
+        tuple(Term(np.where(mask, t.left, 0.0), t.seed, t.matrix) for t in form.terms),
+        tuple(Nested(np.where(mask, n.left, 0.0), n.matrix, n.inner) for n in form.nested),
+    )
+
+
+def _reindexed(form: Form, selector: Array) -> Form:
+    """selector @ form, for a selector with at most one entry per row: each row is a row of the form, or zero."""
+    pick = selector.argmax(axis=1)
+    kept = np.asarray(selector.any(axis=1), dtype=np.float64)[:, np.newaxis]
+
+    def left(factor: Any) -> Any:
+        if np.ndim(factor) == 0 or np.shape(factor)[0] == 1:
+            return factor * kept
+        return np.asarray(factor)[pick] * kept
+
+    def matrix(m: Array | None) -> Array:
+        return selector if m is None else np.asarray(m)[pick]
+
+    return Form(
+        tuple(Term(left(t.left), t.seed, matrix(t.matrix)) for t in form.terms),
+        tuple(Nested(left(n.left), n.matrix[pick], n.inner) for n in form.nested),
+    )
+
+
+def _sum(forms: Sequence[Form]) -> Form:
+    """The sum, with the factors of equal matrices added up."""
+    if len(forms) == 1:
+        return forms[0]
+    merged: dict[tuple[int, int], Term] = {}
+    for term in itertools.chain.from_iterable(f.terms for f in forms):
+        key = (term.seed, id(term.matrix))
+        known = merged.get(key)
+        merged[key] = term if known is None else Term(known.left + term.left, term.seed, term.matrix)
+    return Form(tuple(merged.values()), tuple(itertools.chain.from_iterable(f.nested for f in forms)))

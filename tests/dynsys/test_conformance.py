@@ -1,0 +1,399 @@
+"""What every cell and every map must obey: one list of each, one law per test. A new cell is one line in `CELLS`."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+import cells
+import dynsys
+
+SIZES = [(5, 3), (3, 5), (4, 0), (1, 1)]
+BATCHES = [1, 2, 3, 300]
+
+
+def with_biases(cell: Any, seed: int = 7) -> Any:
+    """The cell with random biases, so that no term of its equations is zero."""
+    generator = np.random.default_rng(seed)
+    biases = {k: 0.3 * generator.standard_normal(v.shape) for k, v in cell.parameters.items() if k[0] == "b"}
+    return dataclasses.replace(cell, **biases)
+
+
+def elman(activation: str) -> Callable[[int, int], Any]:
+    return lambda n, m: with_biases(dataclasses.replace(cells.Elman.random(n, m, gain=1.3), activation=activation))
+
+
+def gated(kind: Any, **options: str) -> Callable[[int, int], Any]:
+    return lambda n, m: with_biases(dataclasses.replace(kind.random(n, m, gain=1.3, seed=2), **options))
+
+
+CELLS: dict[str, Callable[[int, int], Any]] = {
+    "elman-tanh": elman("tanh"),
+    "elman-relu": elman("relu"),
+    "elman-sigmoid": elman("sigmoid"),
+    "elman-identity": elman("identity"),
+    "lstm": gated(cells.LSTM),
+    "gru": gated(cells.GRU),
+    "gru-takes-new": gated(cells.GRU, update="takes-new"),
+    "gru-reset-after": gated(cells.GRUResetAfter),
+    "gru-reset-after-takes-new": gated(cells.GRUResetAfter, update="takes-new"),
+}
+
+
+def henon(state: Any) -> Any:
+    x, y = state
+    return np.array([1 - 1.4 * x**2 + y, 0.3 * x])
+
+
+def driven_function(state: Any, input: Any) -> Any:
+    mixed = np.array([[0.5, -1.0], [2.0, 0.3]]) @ np.tanh(state) + np.array([[1.0], [-1.0]]) * input[0]
+    return np.sin(mixed) + state * np.cos(input[1])
+
+
+def unreadable(state: Any) -> Any:
+    return np.cumsum(np.sin(state), axis=0)
+
+
+def _matrix(rows: int, columns: int, seed: int = 3) -> np.ndarray:
+    return 0.5 * np.random.default_rng(seed).standard_normal((rows, columns))
+
+
+MAPS: dict[str, Callable[[], Any]] = {
+    "drive": lambda: dynsys.drive(CELLS["gru"](4, 2), [0.4, -0.7]),
+    "iterate": lambda: dynsys.iterate(CELLS["lstm"](3, 2), 3),
+    "iterate-periodic-drive": lambda: dynsys.iterate(dynsys.drive(CELLS["gru"](4, 2), _matrix(3, 2)), 6),
+    "close-loop-matrix": lambda: dynsys.close_loop(CELLS["lstm"](3, 2), (_matrix(2, 3), [0.1, -0.2])),
+    "close-loop-function": lambda: dynsys.close_loop(CELLS["gru"](4, 2), lambda h: np.tanh(_matrix(2, 4) @ h) ** 2),
+    "close-loop-of-stack": lambda: dynsys.close_loop(
+        dynsys.stack(CELLS["gru"](3, 2), CELLS["lstm"](2, 3)), _matrix(2, 2)
+    ),
+    "stack": lambda: dynsys.stack(
+        CELLS["lstm"](3, 2), CELLS["gru"](4, 3), CELLS["elman-tanh"](2, 4), CELLS["gru-reset-after"](3, 2)
+    ),
+    "iterate-of-stack": lambda: dynsys.iterate(dynsys.stack(CELLS["gru"](3, 2), CELLS["lstm"](2, 3)), 2),
+    "stack-of-iterates": lambda: dynsys.stack(CELLS["lstm"](2, 3), dynsys.iterate(CELLS["gru"](3, 2), 2)),
+    "function-rows": lambda: dynsys.as_map(henon, 2),
+    "function-with-input": lambda: dynsys.as_map(driven_function, 2, 2),
+    "function-by-differences": lambda: dynsys.as_map(unreadable, 3),
+}
+
+ALL = [
+    pytest.param(lambda make=make, n=n, m=m: dynsys.as_map(make(n, m)), id=f"{name}-{n}-{m}")
+    for (name, make), (n, m) in itertools.product(CELLS.items(), SIZES)
+] + [pytest.param(make, id=name) for name, make in MAPS.items()]
+
+
+@pytest.fixture(params=ALL)
+def f(request: pytest.FixtureRequest) -> Any:
+    return request.param()
+
+
+@pytest.fixture(params=[pytest.param((k, n, m), id=f"{k}-{n}-{m}") for k in CELLS for n, m in SIZES])
+def cell(request: pytest.FixtureRequest) -> Any:
+    name, n, m = request.param
+    return CELLS[name](n, m)
+
+
+def places(f: Any, batch: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """States and inputs, drawn again where a difference quotient would straddle the kink of a ReLU."""
+    generator = np.random.default_rng(seed)
+    states, inputs = generator.standard_normal((batch, f.state_size)), generator.standard_normal((batch, f.input_size))
+    inner = getattr(f, "cell", None)
+    if isinstance(inner, cells.Elman) and inner.activation == "relu":
+
+        def near_kink() -> np.ndarray:
+            return np.abs(states @ inner.U.T + inputs @ inner.W.T + inner.b.T).min(axis=1) < 0.02
+
+        while near_kink().any():
+            states[near_kink()] = generator.standard_normal((int(near_kink().sum()), f.state_size))
+    return states, inputs
+
+
+def assert_equal_derivatives(one: np.ndarray, other: np.ndarray, tolerance: float) -> None:
+    assert one.shape == other.shape
+    np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * max(1.0, np.abs(other).max(initial=0.0)))
+
+
+def accuracy(f: Any) -> float:
+    return 1e-9 if "differences" in " ".join(f.notes) else 1e-12
+
+
+def test_jacobian_is_the_derivative_of_step(f: Any, differences: Any) -> None:
+    """Dense, by structure = central differences of `step`, at two states."""
+    states, inputs = places(f, 2)
+    for state, input in zip(states, inputs, strict=True):
+        wanted = differences(lambda x, u=input: f.step(x, u), state)
+        assert_equal_derivatives(f.jacobian(state, input), wanted, 1e-10)
+
+
+def test_input_jacobian_is_the_derivative_by_the_input(f: Any, differences: Any) -> None:
+    states, inputs = places(f, 2)
+    if f.input_size == 0:
+        assert f.input_jacobian(states[0]).shape == (f.state_size, 0)
+        return
+    for state, input in zip(states, inputs, strict=True):
+        wanted = differences(lambda u, x=state: f.step(x, u), input)
+        assert_equal_derivatives(f.input_jacobian(state, input), wanted, 1e-10)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_dense_structure_is_the_jvps_of_unit_tangents(f: Any, batch: int) -> None:
+    states, inputs = places(f, batch)
+    dense = np.asarray(f.jacobian(states, inputs if f.input_size else None))
+    for j, unit in enumerate(np.eye(f.state_size)):
+        column = f.jvp(states, unit, inputs if f.input_size else None)
+        assert_equal_derivatives(column, dense[..., j], accuracy(f))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_dense_structure_is_the_vjps_of_unit_cotangents(f: Any, batch: int) -> None:
+    states, inputs = places(f, batch)
+    dense = np.asarray(f.jacobian(states, inputs if f.input_size else None))
+    for i, unit in enumerate(np.eye(f.state_size)):
+        row = f.vjp(states, unit, inputs if f.input_size else None)
+        assert_equal_derivatives(row, dense[..., i, :], accuracy(f))
+
+
+def test_jvp_adds_the_input_tangent(f: Any) -> None:
+    """d step = J dx + B du."""
+    states, inputs = places(f, 3)
+    if f.input_size == 0:
+        pytest.skip("no inputs")
+    generator = np.random.default_rng(1)
+    dx, du = generator.standard_normal(states.shape), generator.standard_normal(inputs.shape)
+    together = f.jvp(states, dx, inputs, input_tangent=du)
+    apart = np.einsum("bij,bj->bi", f.jacobian(states, inputs), dx)
+    apart += np.einsum("bij,bj->bi", f.input_jacobian(states, inputs), du)
+    assert_equal_derivatives(together, apart, accuracy(f))
+
+
+def test_parameter_gradients_are_the_derivatives_by_the_parameters(cell: Any, differences: Any) -> None:
+    """For a random cotangent, every parameter of every cell."""
+    f = dynsys.as_map(cell)
+    states, inputs = places(f, 2)
+    cotangent = np.random.default_rng(5).standard_normal(states.shape)
+    gradients = f.parameter_gradients(states, cotangent, inputs if f.input_size else None)
+    assert set(gradients) == set(cell.parameters)
+    for name, value in cell.parameters.items():
+        if not value.size:
+            assert gradients[name].shape == value.shape
+            continue
+
+        def loss(parameter: np.ndarray, name: str = name) -> np.ndarray:
+            changed = dynsys.as_map(dataclasses.replace(cell, **{name: parameter}))
+            return np.sum(cotangent * changed.step(states, inputs if f.input_size else None))
+
+        assert_equal_derivatives(gradients[name], differences(loss, value).reshape(value.shape), 1e-10)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_a_batch_is_its_samples_one_by_one(f: Any, batch: int) -> None:
+    states, inputs = places(f, batch)
+    inputs = inputs if f.input_size else None
+    together = f.step(states, inputs), np.asarray(f.jacobian(states, inputs)), f.input_jacobian(states, inputs)
+    for b in {0, batch // 2, batch - 1}:
+        u = None if inputs is None else inputs[b]
+        alone = f.step(states[b], u), f.jacobian(states[b], u), f.input_jacobian(states[b], u)
+        for many, one in zip(together, alone, strict=True):
+            assert_equal_derivatives(many[b], one, accuracy(f))
+
+
+def test_a_constant_input_serves_all_samples(f: Any) -> None:
+    """(m,) is the same as the same row for every sample; None is the same as zeros."""
+    states, inputs = places(f, 4)
+    if f.input_size == 0:
+        pytest.skip("no inputs")
+    repeated = np.tile(inputs[0], (4, 1))
+    np.testing.assert_allclose(f.step(states, inputs[0]), f.step(states, repeated), rtol=0, atol=1e-14)
+    for method in (f.jacobian, f.input_jacobian):
+        assert_equal_derivatives(np.asarray(method(states, inputs[0])), np.asarray(method(states, repeated)), 1e-13)
+        zeros = np.zeros((4, f.input_size))
+        assert_equal_derivatives(np.asarray(method(states)), np.asarray(method(states, zeros)), 1e-13)
+    np.testing.assert_array_equal(f.step(states), f.step(states, np.zeros(f.input_size)))
+
+
+@pytest.mark.parametrize("lead", [(), (3,), (4, 3), (0,)])
+def test_shapes_are_time_first_and_state_last(f: Any, lead: tuple[int, ...]) -> None:
+    n, m = f.state_size, f.input_size
+    generator = np.random.default_rng(0)
+    states = generator.standard_normal((*lead, n))
+    for input in (None, generator.standard_normal(m), generator.standard_normal((*lead, m))):
+        assert f.step(states, input).shape == (*lead, n)
+        assert f.jacobian(states, input).shape == (*lead, n, n)
+        assert f.input_jacobian(states, input).shape == (*lead, n, m)
+        assert f.jvp(states, states, input).shape == (*lead, n)
+        assert f.vjp(states, states, input).shape == (*lead, n)
+
+
+def test_jacobians_of_a_leading_shape_are_those_of_the_flat_batch(f: Any) -> None:
+    states, inputs = places(f, 12)
+    inputs = inputs if f.input_size else None
+    flat = f.jacobian(states, inputs)
+    folded = None if inputs is None else inputs.reshape(4, 3, -1)
+    np.testing.assert_array_equal(
+        f.jacobian(states.reshape(4, 3, -1), folded).reshape(flat.shape), np.ascontiguousarray(flat)
+    )
+
+
+def test_one_state_with_many_inputs_gives_many_answers(f: Any) -> None:
+    if f.input_size == 0:
+        pytest.skip("no inputs")
+    states, inputs = places(f, 3)
+    many = f.step(states[0], inputs)
+    np.testing.assert_allclose(many, [f.step(states[0], u) for u in inputs], rtol=0, atol=1e-14)
+
+
+def test_same_arguments_same_answer_and_arguments_untouched(f: Any) -> None:
+    states, inputs = places(f, 3)
+    kept, kept_inputs = states.copy(), inputs.copy()
+    given = inputs if f.input_size else None
+    first = f.step(states, given), np.array(f.jacobian(states, given)), f.vjp(states, states, given)
+    second = f.step(states, given), np.array(f.jacobian(states, given)), f.vjp(states, states, given)
+    for one, two in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(states, kept)
+    np.testing.assert_array_equal(inputs, kept_inputs)
+
+
+def test_changing_an_answer_changes_nothing_else(f: Any) -> None:
+    """Writing into what a method returned changes neither the caller's state nor the next answer."""
+    states, _ = places(f, 1)
+    state = states[0]
+    kept, step, jacobian = state.copy(), f.step(state).copy(), np.array(f.jacobian(state))
+    f.step(state)[...] = 9.0
+    np.array(f.jacobian(state), copy=None)[...] = 9.0
+    np.testing.assert_array_equal(state, kept)
+    np.testing.assert_array_equal(f.step(state), step)
+    np.testing.assert_array_equal(f.jacobian(state), jacobian)
+
+
+def test_blocks_cover_the_state_once_and_in_order(f: Any) -> None:
+    ends = [part.stop for _, part in f.blocks]
+    starts = [part.start for _, part in f.blocks]
+    assert starts == [0, *ends[:-1]]
+    assert ends[-1] == f.state_size
+
+
+def test_wrong_state_size_is_refused_with_the_size_needed(f: Any) -> None:
+    with pytest.raises(dynsys.errors.ShapeError, match=str(f.state_size)):
+        f.step(np.zeros(f.state_size + 1))
+
+
+def test_cells_are_frozen_and_their_parameters_read_only(cell: Any) -> None:
+    for name, value in cell.parameters.items():
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(cell, name, value)
+        with pytest.raises(ValueError, match="read-only"):
+            value[...] = 0.0
+
+
+def test_a_cell_keeps_its_own_copy_of_the_weights() -> None:
+    U = np.eye(2)
+    cell = cells.Elman(U=U)
+    U[0, 0] = 9.0
+    assert cell.U[0, 0] == 1.0
+
+
+def test_the_reachable_box_is_carried_into_its_interior(cell: Any) -> None:
+    """The promise the index test rests on, at the corners of the box, where it is tightest."""
+    f = dynsys.as_map(cell)
+    generator = np.random.default_rng(0)
+    input = generator.standard_normal(f.input_size)
+    box = f.box(input, input)
+    if box is None:
+        assert isinstance(cell, cells.Elman)
+        assert cell.activation in ("relu", "identity")
+        return
+    corners = np.where(generator.random((500, f.state_size)) < 0.5, box.low, box.high)
+    images = f.step(corners, input if f.input_size else None)
+    assert box.invariant
+    assert (images > box.low).all()
+    assert (images < box.high).all()
+
+
+# Saturation
+
+
+def _mp_sech_squared(a: float) -> mpmath.mpf:
+    return mpmath.sech(mpmath.mpf(a)) ** 2
+
+
+def _mp_logistic_derivative(a: float) -> mpmath.mpf:
+    s = 1 / (1 + mpmath.exp(-mpmath.mpf(a)))
+    return s * (1 / (1 + mpmath.exp(mpmath.mpf(a))))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("a", [-30.0, -19.5, -3.0, 0.0, 5.0, 30.0, 300.0])
+@pytest.mark.parametrize(("activation", "exact"), [("tanh", _mp_sech_squared), ("sigmoid", _mp_logistic_derivative)])
+def test_derivatives_keep_their_digits_in_saturation(activation: str, exact: Any, a: float, batch: int) -> None:
+    """1 - tanh^2 is exactly 0 beyond 19; sech^2(30) is 3.5e-26 and must be right to 1e-12 of itself."""
+    f = dynsys.as_map(cells.Elman(U=[[1.0]], b=[a], activation=activation))
+    with mpmath.workdps(60):
+        wanted = float(exact(a))
+    state = np.zeros((batch, 1))
+    np.testing.assert_allclose(np.asarray(f.jacobian(state)).ravel(), wanted, rtol=1e-12)
+    np.testing.assert_allclose(f.jvp(state, [1.0]).ravel(), wanted, rtol=1e-12)
+
+
+# PyTorch
+
+
+def _torch_module(torch: Any, kind: str, n: int, m: int, **options: Any) -> Any:
+    torch.manual_seed(0)
+    module = getattr(torch.nn, kind)(m, n, dtype=torch.float64, **options)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, dtype=torch.float64))
+    return module
+
+
+def _arrays(module: Any) -> Iterator[list[np.ndarray]]:
+    for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
+        yield list(getattr(module, name).detach().numpy())
+
+
+def from_torch(module: Any, nonlinearity: str = "tanh") -> Any:
+    """The cell with a PyTorch module's weights; rows of gates: RNN none, LSTM i f g o, GRU r z n."""
+    W, U, b, c = (np.array(rows) for rows in _arrays(module))
+    letters = {1: "", 4: "ifgo", 3: "rzh"}[len(U) // U.shape[1]]
+    if not letters:
+        return cells.Elman(W=W, U=U, b=b + c, activation=nonlinearity)
+    split = {
+        f"{field}_{gate}": rows
+        for field, whole in (("W", W), ("U", U), ("b", b + c))
+        for gate, rows in zip(letters, np.split(whole, len(letters)), strict=True)
+    }
+    if letters == "ifgo":
+        return cells.LSTM(**split)
+    return cells.GRUResetAfter(**(split | {"b_h": np.split(b, 3)[2], "b_hn": np.split(c, 3)[2]}))
+
+
+@pytest.mark.parametrize(("n", "m"), [(5, 3), (3, 5)])
+@pytest.mark.parametrize("kind", ["RNN-tanh", "RNN-relu", "LSTM", "GRU"])
+def test_steps_and_jacobians_are_those_of_pytorch(kind: str, n: int, m: int) -> None:
+    """Values and state Jacobians by torch.autograd, float64, to 1e-12."""
+    torch = pytest.importorskip("torch")
+    name, _, nonlinearity = kind.partition("-")
+    options = {"nonlinearity": nonlinearity} if nonlinearity else {}
+    module = _torch_module(torch, name, n, m, **options)
+    f = dynsys.as_map(from_torch(module, nonlinearity or "tanh"))
+    states, inputs = places(f, 4)
+
+    def step(state: Any, input: Any) -> Any:
+        parts = tuple(p.reshape(1, 1, n) for p in state.split(n))
+        _, last = module(input.reshape(1, 1, m), parts if name == "LSTM" else parts[0])
+        return torch.cat([p.reshape(-1) for p in (last if name == "LSTM" else (last,))])
+
+    for state, input in zip(states, inputs, strict=True):
+        x, u = torch.tensor(state), torch.tensor(input)
+        np.testing.assert_allclose(f.step(state, input), step(x, u).detach().numpy(), rtol=0, atol=1e-12)
+        by_state, by_input = torch.autograd.functional.jacobian(step, (x, u))
+        assert_equal_derivatives(f.jacobian(state, input), by_state.numpy(), 1e-12)
+        assert_equal_derivatives(f.input_jacobian(state, input), by_input.numpy(), 1e-12)
