@@ -1,0 +1,51 @@
+"""Write a cell to npz, in the schema that `dynsys.load` reads back."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+
+from dynsys.errors import InputError
+from dynsys.maps import numbers
+from dynsys.readout import as_readout
+from dynsys.types import AnyArray, ArrayLike
+
+
+def save_npz(
+    cell: Any, path: str | os.PathLike[str], readout: Any = None, *, initial_state: ArrayLike | None = None
+) -> None:
+    """Write a cell, and what stands around it, as a plain npz file without pickles.
+
+    Args:
+        cell: from `cells`; each field becomes an array of that name, its class the text array `cell`.
+        path: where to; an existing file is replaced.
+        readout: V (r, n), a pair (V, c), or an affine Readout; stored as `V` and `c`.
+        initial_state: (n,), all state blocks in their order.
+    """
+    if not dataclasses.is_dataclass(cell) or not hasattr(cell, "state_blocks"):
+        raise InputError(f"save_npz writes a cell, got a {type(cell).__name__}. Of a loaded model: model.layers[0].")
+    arrays = _named(cell, readout, initial_state)
+    with open(path, "wb") as file:  # np.savez would add ".npz" to a plain path
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def _named(cell: Any, readout: Any, initial_state: ArrayLike | None) -> dict[str, AnyArray]:
+    fields = [field.name for field in dataclasses.fields(cell)]
+    arrays: dict[str, AnyArray] = {"cell": np.array(type(cell).__name__)}
+    arrays |= {name: np.asarray(getattr(cell, name)) for name in fields}
+    if readout is not None:
+        affine = as_readout(readout)
+        if affine.V is None or affine.c is None:
+            raise InputError("only an affine readout can be stored: pass a matrix V (r, n), or a pair (V, c).")
+        if affine.V.shape[1] != cell.hidden_size:
+            raise InputError(f"the readout takes {affine.V.shape[1]} values, the cell has {cell.hidden_size} units.")
+        arrays |= {"V": affine.V, "c": affine.c}
+    if initial_state is not None:
+        start = numbers(initial_state, "initial_state")
+        if start.shape != (cell.state_size,):
+            raise InputError(f"`initial_state` must have shape ({cell.state_size},), got {start.shape}.")
+        arrays["initial_state"] = start
+    return arrays

@@ -1,0 +1,65 @@
+"""A PyTorch module in memory as a model. The module is only read."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from dynsys.errors import LoadError
+from dynsys.loaders.build import build_model
+from dynsys.loaders.contents import Contents
+from dynsys.loaders.recurrent import find_groups
+from dynsys.loaders.state_dict import normalized, plain_name
+from dynsys.model import Model
+from dynsys.types import AnyArray
+
+_ITSELF = "pass that submodule itself, e.g. module.{example}"
+
+
+def map_from_module(module: Any) -> Model:
+    """A module as a map: an nn.RNN, nn.LSTM, nn.GRU or one of their cells, or a module that contains exactly one.
+
+    Its nonlinearity is the module's own; readout, embedding and initial state are found as in a file. The weights are
+    copied to float64, so later training does not change the map.
+    """
+    try:
+        tensors = dict(module.state_dict())
+        arrays = {name: _array(tensor) for name, tensor in tensors.items() if hasattr(tensor, "detach")}
+    except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+        raise LoadError(f"the weights of {type(module).__name__} cannot be read: {error}") from None
+    dtypes = {name: str(tensors[name].dtype).removeprefix("torch.") for name in arrays}
+    contents = Contents("torch module", arrays, dtypes)
+    return build_model(
+        contents,
+        f"{type(module).__module__}.{type(module).__qualname__}",
+        _digest(arrays),
+        nonlinearity=_nonlinearity(module, arrays),
+        choose=_ITSELF,
+    )
+
+
+def _array(tensor: Any) -> AnyArray:
+    values = tensor.detach().cpu()
+    return np.array((values.double() if values.is_floating_point() else values).numpy())  # NumPy has no bfloat16
+
+
+def _nonlinearity(module: Any, arrays: dict[str, AnyArray]) -> str | None:
+    groups = find_groups(normalized(arrays)[0])
+    if len(groups) != 1:
+        return None
+    (group,) = groups.values()
+    for name, part in module.named_modules():
+        if plain_name(f"{name}.").lstrip(".") in (group.prefix, f"module.{group.prefix}"):
+            said = getattr(part, "nonlinearity", None)
+            return said if isinstance(said, str) else None
+    return None
+
+
+def _digest(arrays: dict[str, AnyArray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].shape} {arrays[name].dtype}\n".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
