@@ -1,0 +1,394 @@
+"""Fixed points of a map at a constant input: found from many starts, re-measured, and counted honestly."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from dynsys import stability
+from dynsys.combinators import as_map
+from dynsys.completeness import Completeness, chao1, index_signs
+from dynsys.errors import InputError, ShapeError
+from dynsys.limits import one_blas_thread
+from dynsys.maps import Map, SearchBox, numbers
+from dynsys.root_search import distinct, polish, search, solve_each
+from dynsys.search_box import search_box
+from dynsys.types import Array, ArrayLike, Booleans, Complex, Integers
+
+SAME = 1e-7  # polished states closer than this (relative to 1 + |x|) are one point
+LARGEST_ERROR = 1e-6  # a point counts only if it is known this well (relative to 1 + max|x|)
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Points:
+    """States with what is measured at each. Rows are sorted by number of unstable multipliers, then residual.
+
+    Attributes:
+        states: (k, n), model units.
+        residuals: (k,) max_i |F(x)_i - x_i|. speeds: (k,) |F(x) - x|_2, so that q = speed^2 / 2.
+        errors: (k,) |(I - J)^-1 (F(x) - x)|_inf, the distance to the true point to first order; inf where I - J is
+            singular.
+        rounding: (k,) |(I - J)^-1|_inf eps max|x|: how much of that distance rounding alone can hide.
+        multipliers: (k, n) complex, eigenvalues of J sorted by modulus. multiplier_errors: (k, n).
+        right_modes, left_modes: (k, n, n) complex columns paired with the multipliers, left^H right = I.
+        condition: (k, n) of each multiplier; 1 is the best.
+        n_unstable, undecided: (k,) multipliers outside the unit circle, and within their error of it.
+        kinds: (k,) "attractor", "saddle", "repeller" or "undecided".
+        hits: (k,) uniform starts that ended here. found_by: (k,) where the point was first met.
+        jacobians: (k, n, n). input_jacobians: (k, n, m).
+    """
+
+    states: Array
+    residuals: Array
+    speeds: Array
+    errors: Array
+    rounding: Array
+    multipliers: Complex
+    multiplier_errors: Array
+    right_modes: Complex
+    left_modes: Complex
+    condition: Array
+    n_unstable: Integers
+    undecided: Integers
+    kinds: tuple[str, ...]
+    hits: Integers
+    found_by: tuple[str, ...]
+    jacobians: Array
+    input_jacobians: Array
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def time_constants(self) -> Array:
+        """(k, n) steps: -1 / log|mu|; negative where the mode grows."""
+        return stability.time_constants(self.multipliers)
+
+    @property
+    def rotation_periods(self) -> Array:
+        """(k, n) steps per turn: 2 pi / |arg mu|."""
+        return stability.rotation_periods(self.multipliers)
+
+    @property
+    def henrici(self) -> Array:
+        """(k,) departure from normality, 0 to 1."""
+        return stability.henrici(self.jacobians)
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FixedPoints:
+    """The fixed points found, how complete the list may be, and how it was searched.
+
+    All the fields of `Points` can be read here directly (`result.states`, `result.multipliers`, ...).
+
+    Attributes:
+        points: the fixed points. slow: slow points (local minima of the speed that are not zero), another kind of
+            answer. completeness: what may have been missed.
+        input: (m,) the constant input. box: where uniform starts were drawn. n_starts, seed: of the search.
+        stalled: starts that ended at neither. rejected: converged states whose true position is not known to
+            `LARGEST_ERROR`, or that lie outside the reachable box.
+        step_duration: seconds per step, or None.
+    """
+
+    points: Points
+    slow: Points
+    completeness: Completeness
+    input: Array
+    box: SearchBox
+    n_starts: int
+    seed: int
+    tol: float
+    stalled: int
+    rejected: int
+    map_name: str
+    method: str
+    notes: tuple[str, ...]
+    step_duration: float | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "points":
+            raise AttributeError(name)
+        return getattr(self.points, name)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that is shown, under the names above; Jacobians and modes stay out, they are large."""
+        out: dict[str, Any] = {"model": self.map_name, "input": self.input}
+        out |= _table(self.points)
+        out["completeness"] = self.completeness
+        out["slow"] = _table(self.slow)
+        out["stalled"], out["rejected"] = self.stalled, self.rejected
+        out["search"] = {
+            "n_starts": self.n_starts,
+            "seed": self.seed,
+            "tol": self.tol,
+            "box": {"low": self.box.low, "high": self.box.high, "origin": self.box.origin},
+            "method": self.method,
+        }
+        if self.step_duration is not None:
+            out["time_constants_ms"] = 1e3 * self.step_duration * self.points.time_constants
+        out["notes"] = list(self.notes)
+        return out
+
+    def __str__(self) -> str:
+        from dynsys.tables import fixed_points_text
+
+        return fixed_points_text(self)
+
+
+def _table(points: Points) -> dict[str, Any]:
+    skip = ("right_modes", "left_modes", "jacobians", "input_jacobians")
+    out = {f.name: getattr(points, f.name) for f in dataclasses.fields(points) if f.name not in skip}
+    out["time_constants"] = points.time_constants
+    out["rotation_periods"] = points.rotation_periods
+    return out
+
+
+def find_fixed_points(
+    f: Any,
+    input: ArrayLike | None = None,
+    starts: ArrayLike | None = None,
+    n_starts: int = 1024,
+    tol: float = 1e-12,
+    seed: int = 0,
+    *,
+    step_duration: float | None = None,
+) -> FixedPoints:
+    """Fixed points of `f` at a constant input, with stability and an account of what may be missing.
+
+    Two stages: `n_starts` uniform points of the reachable box (their hits feed the completeness estimate) and your
+    `starts`; then midpoints and means of the points found, round by round, until no new one turns up. Every point is
+    polished by Newton, and its residual, error and multipliers are measured again at the end.
+
+    Args:
+        f: the map (anything `as_map` reads).
+        input: (m,) constant input; None is the zero vector.
+        starts: (k, n) further starts, e.g. states the network visited; used as they are, also outside the box.
+        n_starts: uniform starts; 0 uses only `starts` and runs no later stage.
+        tol: a point counts if max|F(x) - x| <= tol (1 + max|x|) and its error <= 1e-6 (1 + max|x|).
+        seed: of the uniform starts. step_duration: seconds per step, adds times in ms.
+
+    Returns: FixedPoints.
+    Raises: InputError for a time-varying input, wrong shapes, or nothing to start from.
+    """
+    f = as_map(f)
+    vector = f.input_vector(input)
+    given = _starts(f, starts)
+    if n_starts < 0 or (n_starts == 0 and not len(given)):
+        raise InputError(f"nothing to start from: n_starts={n_starts} and {len(given)} starts given.")
+    if not tol > 0:
+        raise InputError(f"`tol` must be positive, got {tol}.")
+    # Starts may meet infinite slopes or run off; what is then not finite is judged, not warned of.
+    with one_blas_thread(), np.errstate(all="ignore"):
+        box = search_box(f, vector, given, seed)
+        found = _Collection(f, vector, box, tol)
+        generator = np.random.default_rng(seed)
+        uniform = generator.uniform(box.low, box.high, (n_starts, f.state_size))
+        found.add(uniform, "uniform start", count_hits=True)
+        found.add(given, "given start")
+        if n_starts:
+            _second_stage(found, n_starts, generator)
+            if _index(found)[0] not in (None, 1):
+                # The signs say that something is missing: search on before reporting it.
+                more = generator.uniform(box.low, box.high, (4 * n_starts, f.state_size))
+                found.add(more, "further uniform start")
+                _second_stage(found, n_starts, generator)
+        return _result(f, found, n_starts, seed, step_duration)
+
+
+def _starts(f: Map, starts: ArrayLike | None) -> Array:
+    if starts is None:
+        return np.zeros((0, f.state_size))
+    array = np.atleast_2d(numbers(starts, "starts"))
+    if array.shape[-1] != f.state_size:
+        raise ShapeError(f"`starts` must be (k, {f.state_size}), got {array.shape}.")
+    array = array.reshape(-1, f.state_size)
+    if not np.isfinite(array).all():
+        raise InputError("`starts` has values that are not finite.")
+    return array
+
+
+class _Collection:
+    """The distinct roots and slow points met so far."""
+
+    def __init__(self, f: Map, input: Array, box: SearchBox, tol: float) -> None:
+        self.f, self.input, self.box, self.tol = f, input, box, tol
+        self.roots = np.zeros((0, f.state_size))
+        self.hits = np.zeros(0, dtype=np.int64)
+        self.found_by: list[str] = []
+        self.slow = np.zeros((0, f.state_size))
+        self.stalled = 0
+        self.rejected = 0
+
+    def add(self, starts: Array, origin: str, count_hits: bool = False) -> int:
+        """Search from `starts` (k, n); returns how many new points that gave."""
+        if not len(starts):
+            return 0
+        ended = search(self.f, starts, self.input, self.box)
+        met = ended.states[ended.met_root]
+        self.stalled += int((~ended.met_root & ~ended.met_slow).sum())
+        slow = ended.states[ended.met_slow]
+        self.slow = np.concatenate([self.slow, slow])[distinct(np.concatenate([self.slow, slow]), 1e-4)[0]]
+        before = len(self.roots)
+        if not len(met):
+            return 0
+        leaders, group = distinct(met, 10 * SAME)
+        polished = polish(self.f, met[leaders], self.input)
+        good = self._known_well(polished)
+        counts = np.bincount(group, minlength=len(leaders))
+        self.rejected += int(counts[~good].sum())
+        self._merge(polished[good], counts[good] if count_hits else np.zeros(int(good.sum()), dtype=np.int64), origin)
+        return len(self.roots) - before
+
+    def _merge(self, states: Array, counts: Integers, origin: str) -> None:
+        everything = np.concatenate([self.roots, states])
+        leaders, group = distinct(everything, SAME)
+        hits = np.zeros(len(leaders), dtype=np.int64)
+        np.add.at(hits, group, np.concatenate([self.hits, counts]))
+        self.found_by += [origin] * (len(leaders) - len(self.roots))
+        self.roots, self.hits = everything[leaders], hits
+
+    def _known_well(self, states: Array) -> Booleans:
+        """Which states satisfy the equation, are located well enough, and are reachable."""
+        size = 1.0 + np.abs(states).max(axis=1)
+        _, residuals, errors, rounding, _ = measure(self.f, states, self.input)
+        good = (residuals <= self.tol * size) & (errors + rounding <= LARGEST_ERROR * size)
+        if self.box.invariant:
+            slack = LARGEST_ERROR * size[:, np.newaxis]
+            good &= ((states >= self.box.low - slack) & (states <= self.box.high + slack)).all(axis=1)
+        return np.asarray(good)
+
+
+def measure(f: Map, states: Array, input: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """At states (k, n): F(x) - x (k, n), residuals, errors, rounding (k,), and Jacobians (k, n, n)."""
+    step = f.linearize(states, input)
+    F = step.next_state.T - states
+    jacobians = np.array(step.dense())
+    # No distance can be measured where the slope is infinite: I - J = 0 says so.
+    jacobians[~np.isfinite(jacobians).all(axis=(1, 2))] = np.eye(f.state_size)
+    shifted = np.eye(f.state_size) - jacobians
+    errors = np.abs(solve_each(shifted, F)).max(axis=1, initial=0.0)
+    smallest = np.linalg.svd(shifted, compute_uv=False)[:, -1] if len(states) else np.zeros(0)
+    with np.errstate(all="ignore"):
+        rounding = np.finfo(np.float64).eps * np.abs(states).max(axis=1, initial=0.0) / smallest
+    rounding = np.where(smallest > 0, rounding, np.inf)
+    return F, np.abs(F).max(axis=1, initial=0.0), np.where(np.isnan(errors), np.inf, errors), rounding, jacobians
+
+
+def _second_stage(found: _Collection, n_starts: int, generator: np.random.Generator, rounds: int = 4) -> None:
+    """Midpoints of pairs, and means of random triples, of the points found so far; while that gives new ones."""
+    for _ in range(rounds):
+        k = len(found.roots)
+        if k < 2:
+            return
+        if k * (k - 1) // 2 <= n_starts:
+            first, second = np.triu_indices(k, 1)
+        else:
+            first, second = generator.integers(0, k, (2, n_starts))
+        midpoints = (found.roots[first] + found.roots[second]) / 2.0
+        triples = found.roots[generator.integers(0, k, (min(n_starts // 4, 4 * k), 3))].mean(axis=1)
+        if not found.add(np.concatenate([midpoints, triples]), "mixture of found points"):
+            return
+
+
+def _index(found: _Collection) -> tuple[int | None, str]:
+    """The sum of sign det(I - J), or None with the reason why the index test does not apply."""
+    if not found.box.invariant:
+        return None, "not applied: the map is not known to carry the box into its interior"
+    if not len(found.roots):
+        return 0, "a map of a box into its interior has at least one fixed point"
+    signs, clear = index_signs(found.f.jacobian(found.roots, found.input))
+    if not clear.all():
+        return None, f"not applied: det(I - J) is zero within rounding at {int((~clear).sum())} points"
+    inside = ((found.roots > found.box.low) & (found.roots < found.box.high)).all(axis=1)
+    if not inside.all():
+        return None, "not applied: a point lies on the boundary of the box"
+    return int(signs.sum()), "valid: the box is carried into its interior and det(I - J) is not zero at any point"
+
+
+def _result(f: Map, found: _Collection, n_starts: int, seed: int, step_duration: float | None) -> FixedPoints:
+    points = _measured(f, found.roots, found.input, found.hits, found.found_by)
+    slow = _measured(
+        f, found.slow, found.input, np.zeros(len(found.slow), dtype=np.int64), ["search"] * len(found.slow)
+    )
+    index_sum, note = _index(found)
+    estimate, interval = chao1(found.hits) if n_starts else (None, None)
+    singletons = int((found.hits == 1).sum()) if n_starts else None
+    total = int(index_signs(points.jacobians)[0].sum())
+    return FixedPoints(
+        points=points,
+        slow=slow,
+        completeness=Completeness(
+            found=len(points),
+            estimate=estimate,
+            interval=interval,
+            singletons=singletons,
+            unseen_mass_bound=3.0 / n_starts if n_starts and singletons == 0 and len(points) else None,
+            index_sum=total,
+            index_expected=None if index_sum is None else 1,
+            index_note=note,
+        ),
+        input=found.input,
+        box=found.box,
+        n_starts=n_starts,
+        seed=seed,
+        tol=found.tol,
+        stalled=found.stalled,
+        rejected=found.rejected,
+        map_name=f.name,
+        method=(
+            f"Levenberg-Marquardt on |F(x) - x|^2 from {n_starts} uniform starts in the box ({found.box.origin}), "
+            "then from mixtures of the points found; Newton in float64; residual, error and multipliers re-measured"
+        ),
+        notes=f.notes,
+        step_duration=step_duration,
+    )
+
+
+def _measured(f: Map, states: Array, input: Array, hits: Integers, found_by: list[str]) -> Points:
+    F, residuals, errors, rounding, jacobians = measure(f, states, input)
+    spectrum = stability.modes(jacobians)
+    drift = _jacobian_drift(f, states, input, jacobians, F)
+    accuracy = stability.multiplier_errors(jacobians, spectrum.condition, drift)
+    unstable, undecided = stability.count_unstable(spectrum.multipliers, accuracy)
+    order = np.lexsort((residuals, unstable))
+    names = stability.kinds(unstable, undecided, f.state_size)
+    return Points(
+        states=states[order],
+        residuals=residuals[order],
+        speeds=np.linalg.norm(F, axis=1)[order],
+        errors=errors[order],
+        rounding=rounding[order],
+        multipliers=spectrum.multipliers[order],
+        multiplier_errors=accuracy[order],
+        right_modes=spectrum.right_modes[order],
+        left_modes=spectrum.left_modes[order],
+        condition=spectrum.condition[order],
+        n_unstable=unstable[order],
+        undecided=undecided[order],
+        kinds=tuple(names[i] for i in order),
+        hits=np.asarray(hits)[order],
+        found_by=tuple(found_by[i] for i in order),
+        jacobians=jacobians[order],
+        input_jacobians=np.asarray(f.input_jacobian(states, input))[order],
+    )
+
+
+def _jacobian_drift(f: Map, states: Array, input: Array, jacobians: Array, F: Array) -> Array:
+    """|J(x) - J(x + Newton step)|_2, (k,): how much J may change over the distance to the true point."""
+    if not len(states):
+        return np.zeros(0)
+    move = solve_each(np.eye(f.state_size) - jacobians, F)
+    known = np.isfinite(move).all(axis=1)
+    # At a slow point the step leads nowhere; J is then exact at the state itself, which is what is reported.
+    move[~known] = 0.0
+    move *= np.minimum(1.0, LARGEST_ERROR / np.maximum(np.abs(move).max(axis=1, keepdims=True), 1e-300))
+    change = f.jacobian(states + move, input) - jacobians
+    return np.asarray(np.where(known, np.linalg.norm(change, ord=2, axis=(1, 2)), 0.0))

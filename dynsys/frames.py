@@ -1,0 +1,63 @@
+"""Orthonormal frames carried along an orbit, and the Jacobians they are carried by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from dynsys.errors import AnalysisError
+from dynsys.maps import Map
+from dynsys.orbits import orbit_columns
+from dynsys.types import Array, Integers
+
+CHUNK_BYTES = 1 << 25  # Jacobians formed at a time
+
+
+def signed_qr(matrices: Array) -> tuple[Array, Array]:
+    """Q and R of each matrix (..., n, k), with the diagonal of R not negative."""
+    q, r = np.linalg.qr(matrices)
+    sign = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
+    return q * sign[..., np.newaxis, :], r * sign[..., :, np.newaxis]
+
+
+def random_frames(generator: np.random.Generator, count: int, n: int, k: int) -> Array:
+    """(count, n, k) orthonormal frames, uniformly distributed."""
+    return signed_qr(generator.standard_normal((count, n, k)))[0]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Consecutive Jacobians (t, B, n, n), and how many dimensions each destroys exactly (t, B), or None if unknown."""
+
+    jacobians: Array
+    lost: Integers | None
+
+
+def jacobians_along(f: Map, state: Array, driving: Array | None, steps: int) -> Iterator[Stretch]:
+    """The Jacobians along the orbit of columns (n, B), in pieces of time.
+
+    Raises: AnalysisError where the orbit leaves floating point.
+    """
+    n, batch = state.shape
+    length = max(1, CHUNK_BYTES // (8 * batch * n * n))
+    for begin in range(0, steps, length):
+        count = min(length, steps - begin)
+        part = None if driving is None else driving[begin : begin + count]
+        orbit = orbit_columns(f, state, part, count)
+        # Time and batch together are the samples of one linearisation.
+        flat = np.ascontiguousarray(orbit[:-1].swapaxes(0, 1)).reshape(n, count * batch)
+        if part is None:
+            inputs = np.zeros((f.input_size, 1))
+        else:
+            inputs = np.broadcast_to(part, (count, batch, f.input_size)).reshape(count * batch, -1).T
+        if not np.isfinite(orbit).all():
+            raise AnalysisError("the orbit runs off to infinity; start within reach of an attractor.")
+        inputs = np.ascontiguousarray(inputs)
+        dense = f.linearize_columns(flat, inputs).dense()
+        lost = f.lost_rank(flat, inputs)
+        yield Stretch(dense.reshape(count, batch, n, n), None if lost is None else lost.reshape(count, batch))
+        state = orbit[-1]

@@ -1,0 +1,400 @@
+"""Lyapunov spectra: the average exponential rates at which nearby orbits part, by the discrete QR method."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from dynsys.combinators import as_map
+from dynsys.errors import AnalysisError, InputError
+from dynsys.frames import Stretch, jacobians_along, random_frames, signed_qr
+from dynsys.limits import one_blas_thread
+from dynsys.maps import Map
+from dynsys.orbits import orbit_columns, sequence, start_columns
+from dynsys.rank import RankLoss
+from dynsys.types import Array, ArrayLike, Progress
+
+AGREEMENT = 1e-6  # nats per step, to which two random frames must agree
+BLOCKS = 20  # batch means behind the standard errors
+EPS = float(np.finfo(np.float64).eps)
+TINY = float(np.finfo(np.float64).tiny)
+LARGEST_SPAN = 16.0  # nats between the diagonal entries of one R
+FULL_SPECTRUM = 256  # state size up to which all exponents are the default
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LyapunovSpectrum:
+    """Lyapunov exponents of an orbit, or of a driven orbit given its input (conditional exponents).
+
+    Attributes:
+        exponents: (k,) nats per step, largest first; -inf for directions that are lost exactly.
+        standard_errors: (k,) nats per step, from batch means over time (and the spread over sequences).
+        by_sequence: (sequences, k). halves: (2, k), the estimate over each half of the time.
+        kaplan_yorke: dimension, in state dimensions, or None with the reason in `notes`.
+        entropy: sum of the positive exponents, nats per step (an upper bound on the Kolmogorov-Sinai entropy), or None.
+        residual: |sum of exponents - mean log|det J||, nats per step; None for k < n.
+        trusted: leading exponents on which two random frames agree to 1e-6 nats per step.
+        lost: exponents that are -inf by structure.
+        steps, discard, k, n: what was averaged. qr_interval: steps between QR decompositions.
+        method: in words, with the drive. notes: reasons and remarks.
+    """
+
+    exponents: Array
+    standard_errors: Array
+    by_sequence: Array
+    halves: Array
+    kaplan_yorke: float | None
+    entropy: float | None
+    residual: float | None
+    trusted: int
+    lost: int
+    steps: int
+    discard: int
+    n: int
+    qr_interval: int
+    seed: int
+    map_name: str
+    drive: str
+    method: str
+    notes: tuple[str, ...]
+
+    @property
+    def k(self) -> int:
+        """How many exponents there are here."""
+        return len(self.exponents)
+
+    @property
+    def chaotic(self) -> bool:
+        """Whether the data bear the word: largest exponent positive by 3 errors, over 10^4 steps and in both halves."""
+        if self.steps < 10_000 or not self.k:
+            return False
+        leading = min(self.exponents[0], *self.halves[:, 0])
+        return bool(leading - 3 * self.standard_errors[0] > 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, and the verdict `chaotic`, for JSON."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"chaotic": self.chaotic}
+
+    def __str__(self) -> str:
+        lines = [f"{self.map_name}: {self.k} of {self.n} Lyapunov exponents, {self.drive}"]
+        for i, (value, error) in enumerate(zip(self.exponents, self.standard_errors, strict=True)):
+            lines.append(f"{i:4d}  {value: .6f} +- {error:.1e} nats/step{'' if i < self.trusted else '   (untrusted)'}")
+        residual = "not available (k < n)" if self.residual is None else f"{self.residual:.1e}"
+        lines.append(f"determinant sum-rule residual {residual} nats/step; {self.method}")
+        return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
+
+
+def lyapunov_spectrum(
+    f: Any,
+    start: ArrayLike | None = None,
+    inputs: ArrayLike | None = None,
+    k: int | None = None,
+    steps: int | None = None,
+    discard: int | None = None,
+    *,
+    seed: int = 0,
+    drive: str | None = None,
+    progress: Progress | None = None,
+) -> LyapunovSpectrum:
+    """Leading Lyapunov exponents of `f` along the orbit of `start`.
+
+    Args:
+        f: the map (anything `as_map` reads).
+        start: (n,) or (batch, n), model units; None is the model's own initial state, else zeros.
+        inputs: (T, m) or (T, batch, m) with T = discard + steps; None is the zero input.
+        k: how many; None is all for n <= 256, else 32.
+        steps: averaged over (default 2000, or what `inputs` leaves). discard: steps taken first while the state
+            settles and the frame aligns (default 500, or a tenth of `inputs`).
+        seed: of the random start frames. drive: what the inputs are, in words, for the result (an exponent of a driven
+            network means little without it). progress: called with (steps done, steps in all, message).
+
+    Returns: LyapunovSpectrum, nats per step (divide by log 2 for bits).
+    Accuracy: the error of a chaotic average falls like 1/sqrt(steps). Cost: O(n^2 k) per step.
+    Sources: Benettin, Galgani, Giorgilli & Strelcyn, Meccanica 15 (1980) 9-20, 21-30; Engelken, Wolf & Abbott,
+        Physical Review Research 5 (2023) 043044 (recurrent networks).
+    """
+    f = as_map(f)
+    driving = None if inputs is None else sequence(f, inputs)
+    steps, discard = _durations(driving, steps, discard)
+    k = _how_many(f, k)
+    state, _ = start_columns(f, start, driving)
+    if drive is None:
+        count = 0 if driving is None else driving.shape[1]
+        drive = "autonomous, zero input" if not count else f"driven by {count} given sequence{'s' * (count > 1)}"
+    with one_blas_thread():
+        settled = orbit_columns(f, state, None if driving is None else driving[: discard // 2], discard // 2)[-1]
+        if not np.isfinite(settled).all():
+            raise AnalysisError("the orbit runs off to infinity: an unbounded orbit has no Lyapunov exponents.")
+        rest = None if driving is None else driving[discard // 2 :]
+        at_rest = _fixed_point(f, settled, rest)
+        if at_rest is not None:
+            return _of_fixed_point(f, at_rest, rest, k, steps, discard, seed, drive)
+        run = _Run(f, settled, rest, k, discard - discard // 2, steps, seed, progress)
+        return run.result(discard, drive)
+
+
+def _durations(driving: Array | None, steps: int | None, discard: int | None) -> tuple[int, int]:
+    if driving is None:
+        steps, discard = 2000 if steps is None else steps, 500 if discard is None else discard
+    else:
+        total = len(driving)
+        if discard is None:
+            discard = total // 10 if steps is None else total - steps
+        if steps is None:
+            steps = total - discard
+        if steps + discard != total:
+            raise InputError(
+                f"`inputs` has {total} steps, but discard + steps = {discard} + {steps} = {discard + steps}."
+            )
+    if steps < 1 or discard < 0:
+        raise InputError(f"need steps >= 1 and discard >= 0, got steps={steps}, discard={discard}.")
+    return steps, discard
+
+
+def _how_many(f: Map, k: int | None) -> int:
+    if k is None:
+        return f.state_size if f.state_size <= FULL_SPECTRUM else 32
+    if not 1 <= k <= f.state_size:
+        raise InputError(f"`k` must be between 1 and the state size {f.state_size}, got {k}.")
+    return k
+
+
+def _fixed_point(f: Map, state: Array, driving: Array | None) -> Array | None:
+    """The settled states (n, B) if a constant input holds them at fixed points, to rounding."""
+    if driving is not None and (driving != driving[:1]).any():
+        return None
+    input = np.zeros((f.input_size, 1)) if driving is None else driving[0].T if len(driving) else None
+    if input is None:
+        return None
+    moved = f.advance(state, input)
+    return state if (np.abs(moved - state) <= 1e-13 * (1.0 + np.abs(state))).all() else None
+
+
+def _of_fixed_point(
+    f: Map, state: Array, driving: Array | None, k: int, steps: int, discard: int, seed: int, drive: str
+) -> LyapunovSpectrum:
+    """At a fixed point the exponents are log|multipliers|, exactly."""
+    stretch = next(jacobians_along(f, state, driving, 1))
+    dense = stretch.jacobians
+    values = np.abs(np.linalg.eigvals(dense[0]))
+    with np.errstate(divide="ignore"):
+        spectra = -np.sort(-np.log(values), axis=1)
+    lost = np.zeros(len(spectra), dtype=np.int64)
+    for b, spectrum in enumerate(spectra):
+        rank = RankLoss(f.state_size)
+        rank.watch(dense[:1, b], None if stretch.lost is None else stretch.lost[:1, b])
+        lost[b] = rank.lost
+        spectrum[f.state_size - rank.lost :] = -np.inf
+    mean = spectra.mean(axis=0)
+    log_det = float(np.linalg.slogdet(dense[0])[1].mean()) if not lost.any() else -math.inf
+    dimension, entropy, notes = invariants(mean, f.state_size)
+    return LyapunovSpectrum(
+        exponents=mean[:k],
+        standard_errors=_spread(spectra)[:k],
+        by_sequence=spectra[:, :k],
+        halves=np.stack([mean[:k], mean[:k]]),
+        kaplan_yorke=dimension,
+        entropy=entropy,
+        residual=_residual(mean, log_det) if k == f.state_size else None,
+        trusted=k,
+        lost=int(lost.max()),
+        steps=steps,
+        discard=discard,
+        n=f.state_size,
+        qr_interval=0,
+        seed=seed,
+        map_name=f.name,
+        drive=drive,
+        method="the orbit settles at a fixed point: exponents are log|multipliers| there, to rounding",
+        notes=tuple(notes),
+    )
+
+
+def _spread(by_sequence: Array) -> Array:
+    """Standard error of the mean over sequences, zero for one sequence; identical -inf entries have none."""
+    count = len(by_sequence)
+    if count == 1:
+        return np.zeros(by_sequence.shape[1])
+    finite = np.where(np.isfinite(by_sequence), by_sequence, 0.0)
+    return np.asarray(finite.std(axis=0, ddof=1) / math.sqrt(count))
+
+
+def _residual(exponents: Array, log_det: float) -> float:
+    total = float(exponents.sum())
+    return 0.0 if total == log_det else abs(total - log_det)
+
+
+def invariants(exponents: Array, n: int) -> tuple[float | None, float | None, list[str]]:
+    """Kaplan-Yorke dimension and entropy from the exponents found, or None with the reason."""
+    sums = np.cumsum(exponents)
+    rounding = 1e-13 * n * max(1.0, float(np.abs(exponents[np.isfinite(exponents)]).sum()))
+    entropy_known = bool((exponents <= 0).any()) or len(exponents) == n
+    notes = []
+    entropy = float(exponents[exponents > 0].sum()) if entropy_known else None
+    if not entropy_known:
+        notes.append("entropy not given: all computed exponents are positive; raise k")
+    below = np.flatnonzero(sums < -rounding)
+    if len(below):
+        j = int(below[0])
+        carried = max(0.0, float(sums[j - 1])) if j else 0.0
+        return j + carried / abs(float(exponents[j])), entropy, notes
+    if len(exponents) == n:
+        return float(n), entropy, notes
+    notes.append("Kaplan-Yorke dimension not given: the sum of the computed exponents is not negative; raise k")
+    return None, entropy, notes
+
+
+class _Run:
+    """One pass along the orbit with two random frames per sequence."""
+
+    def __init__(
+        self,
+        f: Map,
+        state: Array,
+        driving: Array | None,
+        k: int,
+        align: int,
+        steps: int,
+        seed: int,
+        progress: Progress | None,
+    ) -> None:
+        self._f, self._k, self._steps, self._seed = f, k, steps, seed
+        self._batch = state.shape[1]
+        n = f.state_size
+        frames = random_frames(np.random.default_rng(seed), 2 * self._batch, n, k).reshape(self._batch, 2, n, k)
+        self._frames = frames
+        self._since = 0  # steps since the last QR
+        self._interval = 1
+        self._logs = np.zeros((self._batch, 2, k))
+        self._blocks = np.zeros((BLOCKS, self._batch, 2, k))
+        self._block_steps = np.zeros(BLOCKS)
+        self._log_det = np.zeros(self._batch)
+        self._below = np.zeros((self._batch, 2, k), dtype=bool)
+        self._ranks = [RankLoss(n) for _ in range(self._batch)]
+        self._growth_while_aligning: list[Array] = []
+        t = 0
+        for stretch in jacobians_along(f, state, driving, align + steps):
+            for jacobian in stretch.jacobians:
+                self._step(jacobian, t - align)
+                t += 1
+            first = max(0, align - (t - len(stretch.jacobians)))
+            if first < len(stretch.jacobians):
+                self._watch(stretch, first)
+            if progress is not None:
+                progress(t, align + steps, "Lyapunov exponents")
+        if self._since:
+            self._orthonormalise(steps - 1)
+
+    def _watch(self, stretch: Stretch, first: int) -> None:
+        jacobians = stretch.jacobians[first:]
+        for b, rank in enumerate(self._ranks):
+            rank.watch(jacobians[:, b], None if stretch.lost is None else stretch.lost[first:, b])
+        if self._k == self._f.state_size:
+            with np.errstate(divide="ignore"):
+                self._log_det += np.linalg.slogdet(jacobians)[1].sum(axis=0)
+
+    def _step(self, jacobian: Array, t: int) -> None:
+        self._frames = jacobian[:, np.newaxis] @ self._frames
+        self._since += 1
+        if t == -1:
+            self._orthonormalise(t)
+            self._choose_interval()
+        elif t < 0 or self._since >= self._interval or (t + 1) % max(1, self._steps // BLOCKS) == 0:
+            self._orthonormalise(t)
+
+    def _orthonormalise(self, t: int) -> None:
+        self._frames, r = signed_qr(self._frames)
+        diagonal = np.diagonal(r, axis1=-2, axis2=-1)
+        floor = self._f.state_size * EPS * np.abs(r).max(axis=(-2, -1))[..., np.newaxis]
+        if t >= 0:
+            self._below |= diagonal <= floor
+        # -inf comes from structure, never from R: what is below rounding is floored, and not trusted.
+        logs = np.log(np.maximum(diagonal, np.maximum(floor, TINY)))
+        if t < 0:
+            self._growth_while_aligning = [*self._growth_while_aligning[-49:], logs]
+        else:
+            block = min(BLOCKS - 1, t * BLOCKS // self._steps)
+            self._blocks[block] += logs
+            self._block_steps[block] += self._since
+            if self._interval > 1 and np.ptp(logs) > LARGEST_SPAN:
+                self._interval //= 2
+        self._since = 0
+
+    def _choose_interval(self) -> None:
+        """As many steps between QRs as keep the columns apart: s gap <= 12 leaves an error of about 1e-10."""
+        mean = np.mean(self._growth_while_aligning[-50:], axis=(0, 1, 2))
+        gap = float(np.ptp(mean))
+        self._interval = 100 if gap < 0.12 else max(1, int(12.0 / gap))
+
+    def _complete_by_determinant(self, per_frame: Array, lost: int) -> None:
+        """A single exponent below rounding is what log|det J| leaves to it."""
+        if self._k != self._f.state_size or lost:
+            return
+        for b, frame in np.argwhere(self._below.sum(axis=-1) == 1):
+            i = int(np.flatnonzero(self._below[b, frame])[0])
+            others = per_frame[b, frame].sum() - per_frame[b, frame, i]
+            per_frame[b, frame, i] = self._log_det[b] / self._steps - others
+        self._below &= self._below.sum(axis=-1, keepdims=True) > 1
+
+    def result(self, discard: int, drive: str) -> LyapunovSpectrum:
+        n, k = self._f.state_size, self._k
+        gone = np.array([rank.lost for rank in self._ranks])
+        lost = int(gone.max())
+        blocks = self._blocks / np.maximum(self._block_steps, 1.0)[:, np.newaxis, np.newaxis, np.newaxis]
+        used = self._block_steps > 0
+        per_frame = self._blocks.sum(axis=0) / self._steps
+        for b in range(self._batch):
+            per_frame[b, :, max(0, n - gone[b]) :] = -np.inf
+            blocks[:, b, :, max(0, n - gone[b]) :] = 0.0
+        self._complete_by_determinant(per_frame, lost)
+        order = np.argsort(-per_frame.mean(axis=(0, 1)), kind="stable")
+        per_frame, blocks = per_frame[..., order], blocks[..., order]
+        by_sequence = per_frame[:, 0]
+        mean = by_sequence.mean(axis=0)
+        within = blocks[used, :, 0].mean(axis=1)
+        finite = np.where(np.isfinite(within), within, 0.0)
+        over_time = finite.std(axis=0, ddof=1) / math.sqrt(len(finite)) if len(finite) > 1 else np.full(k, np.inf)
+        halves = (
+            np.stack([h.mean(axis=0) for h in np.array_split(within, 2)]) if len(within) > 1 else np.stack([mean] * 2)
+        )
+        with np.errstate(invalid="ignore"):
+            apart = np.nan_to_num(np.abs(per_frame[:, 0] - per_frame[:, 1]), nan=0.0).max(axis=0)
+        below = np.asarray(self._below.any(axis=(0, 1)))[order] & np.isfinite(mean)
+        disagree = np.flatnonzero((apart > AGREEMENT) | below)
+        log_det = -math.inf if lost else float(self._log_det.mean() / self._steps)
+        dimension, entropy, notes = invariants(mean, n)
+        if disagree.size:
+            i = int(disagree[0])
+            notes.append(
+                f"from exponent {i} on two random frames differ by up to {apart.max():.1e} nats/step: near-equal "
+                "exponents need more steps to be told apart, their sum is more accurate"
+            )
+        if below.any():
+            notes.append(f"{int(below.sum())} exponents are below rounding: they are known to be small, not how small")
+        return LyapunovSpectrum(
+            exponents=mean,
+            standard_errors=np.maximum(over_time, _spread(by_sequence)),
+            by_sequence=by_sequence,
+            halves=halves,
+            kaplan_yorke=dimension,
+            entropy=entropy,
+            residual=_residual(mean, log_det) if k == n else None,
+            trusted=int(disagree[0]) if disagree.size else k,
+            lost=lost,
+            steps=self._steps,
+            discard=discard,
+            n=n,
+            qr_interval=self._interval,
+            seed=self._seed,
+            map_name=self._f.name,
+            drive=drive,
+            method=(
+                f"discrete QR over {self._steps} steps after {discard} discarded, QR every {self._interval} steps, two "
+                f"random frames, standard errors from {int(used.sum())} batch means"
+            ),
+            notes=tuple(notes),
+        )

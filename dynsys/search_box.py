@@ -1,0 +1,32 @@
+"""Where to look for states: the reachable box of the equations, or, where nothing bounds them, a guess that says so."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dynsys.maps import Map, SearchBox
+from dynsys.orbits import orbit_columns
+from dynsys.types import Array
+
+
+def search_box(f: Map, input: Array, starts: Array, seed: int) -> SearchBox:
+    """The map's own box at this constant input (m,), else one guessed from orbits and from `starts` (k, n)."""
+    return f.box(input, input) or _guessed(f, input, starts, seed)
+
+
+def _guessed(f: Map, input: Array, starts: Array, seed: int) -> SearchBox:
+    """The bounding box of the late half of 64 orbits of 200 steps, of `starts` and of [-1, 1]^n, half as wide again."""
+    generator = np.random.default_rng(seed)
+    first = generator.standard_normal((f.state_size, 64))
+    driving = np.broadcast_to(input, (200, 1, len(input)))
+    with np.errstate(all="ignore"):
+        orbit = orbit_columns(f, first, driving, 200)
+    late = orbit[100:].swapaxes(0, 1).reshape(f.state_size, 101, -1)
+    bounded = np.isfinite(orbit).all(axis=(0, 1)) & (np.abs(orbit).max(axis=(0, 1)) < 1e6)
+    seen = np.concatenate([late[:, :, bounded].reshape(f.state_size, -1), starts.T], axis=1)
+    low = np.minimum(seen.min(axis=1, initial=-1.0), -1.0)
+    high = np.maximum(seen.max(axis=1, initial=1.0), 1.0)
+    reach = 0.25 * (high - low)
+    return SearchBox(
+        low - reach, high + reach, False, "guessed from orbits, half as wide again: nothing in the equations bounds it"
+    )

@@ -1,0 +1,142 @@
+"""Stability of a fixed point from the Jacobian there: multipliers, modes, kinds, time scales, transient growth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from dynsys.types import Array, Complex, Integers
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """The eigendecomposition of k Jacobians (k, n, n), sorted by falling modulus.
+
+    Attributes:
+        multipliers: (k, n) complex, dimensionless, per step.
+        right_modes, left_modes: (k, n, n), columns paired with the multipliers, left^H right = I; right ones have
+            length 1. NaN where the Jacobian is defective and no left modes exist.
+        condition: (k, n), |left| |right| of each multiplier: how much a change of J moves it. 1 is the best; inf where
+            there is no left mode.
+    """
+
+    multipliers: Complex
+    right_modes: Complex
+    left_modes: Complex
+    condition: Array
+
+
+def modes(jacobians: Array) -> Modes:
+    """Multipliers and modes of each Jacobian (k, n, n)."""
+    jacobians = np.asarray(jacobians, dtype=np.float64)
+    if not len(jacobians):
+        n = jacobians.shape[-1]
+        empty = np.zeros((0, n, n), dtype=np.complex128)
+        return Modes(np.zeros((0, n), dtype=np.complex128), empty, empty, np.zeros((0, n)))
+    values, right = np.linalg.eig(jacobians)
+    values, right = values.astype(np.complex128), right.astype(np.complex128)
+    # Conjugate pairs stay together, the positive imaginary part first.
+    order = np.lexsort((-values.imag, -np.abs(values).round(14)), axis=-1)
+    values = np.take_along_axis(values, order, axis=-1)
+    right = np.take_along_axis(right, order[:, np.newaxis, :], axis=-1)
+    left = np.full_like(right, np.nan)
+    for k, columns in enumerate(right):
+        try:
+            left[k] = np.linalg.inv(columns).conj().T
+        except np.linalg.LinAlgError:
+            continue
+    condition = np.linalg.norm(left, axis=-2)
+    return Modes(values, right, left, np.where(np.isfinite(condition), condition, np.inf))
+
+
+def multiplier_errors(jacobians: Array, condition: Array, drift: Array) -> Array:
+    """How far each multiplier may be off, (k, n): condition x (n eps |J| + change of J over the state's error).
+
+    Args:
+        drift: (k,) |change of J| over the distance to the true fixed point.
+    """
+    norms = np.linalg.norm(jacobians, ord=2, axis=(1, 2)) if len(jacobians) else np.zeros(0)
+    return np.asarray(condition * (jacobians.shape[-1] * EPS * norms + drift)[:, np.newaxis])
+
+
+def count_unstable(multipliers: Complex, errors: Array) -> tuple[Integers, Integers]:
+    """(k,) multipliers outside the unit circle beyond their error, and (k,) within their error of it."""
+    distance = np.abs(multipliers) - 1.0
+    return (distance > errors).sum(axis=1), (np.abs(distance) <= errors).sum(axis=1)
+
+
+def kinds(n_unstable: Sequence[int] | Integers, undecided: Sequence[int] | Integers, n: int) -> tuple[str, ...]:
+    """ "attractor", "saddle", "repeller" or "undecided", from the counts of `count_unstable`."""
+
+    def one(unstable: int, open_: int) -> str:
+        if open_ and unstable in (0, n - open_):
+            return "undecided"
+        if open_ == 0 and unstable == 0:
+            return "attractor"
+        return "repeller" if unstable == n else "saddle"
+
+    return tuple(one(int(a), int(b)) for a, b in zip(n_unstable, undecided, strict=True))
+
+
+def time_constants(multipliers: Complex) -> Array:
+    """Steps in which a perturbation along each mode falls (or, negative, grows) by a factor e: -1 / log|mu|."""
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.abs(multipliers))
+        return np.asarray(np.where(logs == 0, np.inf, -1.0 / logs))
+
+
+def rotation_periods(multipliers: Complex) -> Array:
+    """Steps per turn of each mode: 2 pi / |arg mu|; inf for positive real multipliers, 2 for negative ones."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(2.0 * math.pi / np.abs(np.angle(multipliers)))
+
+
+def henrici(jacobians: Array) -> Array:
+    """Departure from normality, sqrt(|J|_F^2 - sum |mu|^2) / |J|_F, in [0, 1); 0 is a normal matrix. (k,)
+
+    Source: P. Henrici, Numerische Mathematik 4 (1962) 24-40.
+    """
+    norms = np.square(jacobians).sum(axis=(1, 2))
+    spectrum = np.square(np.abs(np.linalg.eigvals(jacobians))).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(norms > 0, np.sqrt(np.maximum(norms - spectrum, 0.0) / norms), 0.0)
+
+
+@final
+@dataclass(frozen=True)
+class TransientGrowth:
+    """The largest amplification max_k |J^k|_2 over k = 0, 1, ...
+
+    Attributes:
+        peak: dimensionless, at least 1; inf where a multiplier lies outside the unit circle.
+        at: the step where it is reached, or None for inf.
+        settled: whether the powers were followed until all later ones are known to stay below the peak.
+    """
+
+    peak: float
+    at: int | None
+    settled: bool
+
+
+def transient_growth(jacobian: Array, steps: int = 2000) -> TransientGrowth:
+    """max_k |J^k|_2 by repeated products, until a power has norm below 1 or `steps` are over."""
+    radius = float(np.abs(np.linalg.eigvals(jacobian)).max(initial=0.0))
+    if radius > 1.0 + 1e-9:
+        return TransientGrowth(math.inf, None, True)
+    power, peak, at = np.eye(len(jacobian)), 1.0, 0
+    for k in range(1, steps + 1):
+        power = power @ jacobian
+        norm = float(np.linalg.norm(power, 2))
+        if norm > peak:
+            peak, at = norm, k
+        # Every later power is a product of this one and earlier ones: it stays below the peak.
+        if norm < 1.0:
+            return TransientGrowth(peak, at, True)
+    return TransientGrowth(peak, at, False)

@@ -1,0 +1,143 @@
+"""Back-propagation through time: exact gradients of a sequence loss for every parameter, by the tape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+
+from dynsys.combinators import as_map
+from dynsys.errors import InputError, ShapeError
+from dynsys.maps import Map, numbers
+from dynsys.orbits import sequence, start_columns
+from dynsys.readings.linear import Linearization
+from dynsys.readout import Readout, as_readout
+from dynsys.types import Array, ArrayLike
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Gradients:
+    """The loss of a sequence and its gradients.
+
+    Attributes:
+        loss: in the loss's own units. parameters: gradient per parameter of the map, by name, in its shape.
+        readout: gradients "V" (r, n) and "c" (r, 1) of an affine readout; empty for a function.
+        start: (batch, n), of the start state.
+        log_norms: (T + 1,) log |dL/d state_t|_2 over the batch, nats; -inf where it is zero.
+    """
+
+    loss: float
+    parameters: dict[str, Array]
+    readout: dict[str, Array]
+    start: Array
+    log_norms: Array
+
+
+def bptt(
+    f: Any,
+    readout: Any,
+    inputs: ArrayLike,
+    targets: ArrayLike,
+    loss: Literal["cross-entropy", "squared"],
+    *,
+    start: ArrayLike | None = None,
+    at: Literal["all", "last"] = "all",
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Gradients:
+    """Exact gradients of a loss summed or averaged over time steps and sequences.
+
+    Args:
+        f: the map (anything `as_map` reads). readout: (V, c), a matrix V, or a function of columns.
+        inputs: (T, m) or (T, batch, m).
+        targets: class numbers (T,) or (T, batch) for "cross-entropy"; (T, r) or (T, batch, r) for "squared", which is
+            half the sum of squares. With at="last" without the time axis.
+        start: (n,) or (batch, n). at: the steps that carry a loss. reduction: over those steps and sequences.
+
+    Source: P. J. Werbos, Proceedings of the IEEE 78 (1990) 1550-1560.
+    """
+    f = as_map(f)
+    shown = as_readout(readout)
+    driving = sequence(f, inputs)
+    if loss not in ("cross-entropy", "squared") or at not in ("all", "last") or reduction not in ("mean", "sum"):
+        raise InputError('need loss "cross-entropy" or "squared", at "all" or "last", reduction "mean" or "sum".')
+    state, _ = start_columns(f, start, driving)
+    steps, batch = len(driving), driving.shape[1]
+    if state.shape[1] != batch:
+        raise ShapeError(f"{state.shape[1]} starts need as many input sequences, got {batch}.")
+    links: list[Linearization] = []
+    for t in range(steps):
+        links.append(f.linearize_columns(state, driving[t].T))
+        state = links[-1].next_state
+    scored = list(range(steps)) if at == "all" else [steps - 1]
+    wanted = _targets(targets, loss, at, steps, batch)
+    weight = 1.0 / (len(scored) * batch) if reduction == "mean" else 1.0
+    return _backward(f, shown, links, dict(zip(scored, wanted, strict=True)), loss, weight)
+
+
+def _targets(targets: ArrayLike, loss: str, at: str, steps: int, batch: int) -> Array:
+    """(scored, batch) integers for cross-entropy, (scored, r, batch) for squares."""
+    array = numbers(targets, "targets")
+    lead = (steps, batch) if at == "all" else (batch,)
+    plain = lead[:-1] if batch == 1 else lead  # a single sequence needs no batch axis
+    extra = 0 if loss == "cross-entropy" else 1
+    fits = [shape for shape in (lead, plain) if array.ndim == len(shape) + extra and array.shape[: len(shape)] == shape]
+    if not fits:
+        wanted = ", ".join(str(size) for size in lead) + (", r" if extra else "")
+        raise ShapeError(f'targets for loss "{loss}" at "{at}" need shape ({wanted}), got {array.shape}.')
+    scored = steps if at == "all" else 1
+    if loss == "cross-entropy":
+        if (array != np.floor(array)).any():
+            raise InputError("cross-entropy needs whole class numbers.")
+        return array.reshape(scored, batch)
+    return array.reshape(scored, batch, -1).swapaxes(1, 2)
+
+
+def _score(shown: Array, target: Array, loss: str) -> tuple[float, Array]:
+    """The loss of readouts (r, B) and its gradient (r, B)."""
+    if loss == "squared":
+        if target.shape != shown.shape:
+            raise ShapeError(f"the readout gives {len(shown)} values a step, the targets have {len(target)}.")
+        miss = shown - target
+        return 0.5 * float(np.square(miss).sum()), miss
+    columns, classes = np.arange(shown.shape[1]), target.astype(np.int64)
+    if classes.min() < 0 or classes.max() >= len(shown):
+        raise InputError(f"class numbers must be 0 to {len(shown) - 1}, got {classes.min()} to {classes.max()}.")
+    shifted = shown - shown.max(axis=0)
+    log_total = np.log(np.exp(shifted).sum(axis=0))
+    gradient = np.exp(shifted - log_total)
+    gradient[classes, columns] -= 1.0
+    return float((log_total - shifted[classes, columns]).sum()), gradient
+
+
+def _backward(
+    f: Map, readout: Readout, links: list[Linearization], targets: dict[int, Any], loss: str, weight: float
+) -> Gradients:
+    batch = links[0].next_state.shape[1]
+    flowing = np.zeros((f.state_size, batch, 1))
+    total = 0.0
+    gradients: dict[str, Array] = {}
+    of_readout: dict[str, Array] = {}
+    norms = np.empty(len(links) + 1)
+    for t in reversed(range(len(links))):
+        if t in targets:
+            seen = readout.linearize(links[t].next_state[f.output])
+            value, gradient = _score(seen.next_state, targets[t], loss)
+            total += weight * value
+            gradient = weight * gradient
+            flowing[f.output] += seen.pull(gradient[..., np.newaxis], input=False).state
+            if readout.V is not None:
+                h = links[t].next_state[f.output]
+                of_readout["V"] = of_readout.get("V", 0.0) + gradient @ h.T
+                of_readout["c"] = of_readout.get("c", 0.0) + gradient.sum(axis=1, keepdims=True)
+        norms[t + 1] = np.linalg.norm(flowing)
+        part = links[t].pull(flowing, input=False, parameters=True)
+        flowing = part.state.copy()
+        gradients = {name: gradients.get(name, 0.0) + g for name, g in part.parameters.items()}
+    norms[0] = np.linalg.norm(flowing)
+    with np.errstate(divide="ignore"):
+        log_norms = np.log(norms)
+    return Gradients(
+        loss=total, parameters=gradients, readout=of_readout, start=flowing[..., 0].T.copy(), log_norms=log_norms
+    )

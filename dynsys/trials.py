@@ -1,0 +1,107 @@
+"""Trials: input sequences that a network is studied on, from an .npz file or from arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from dynsys.errors import InputError, LoadError, ShapeError
+from dynsys.maps import Map, numbers
+from dynsys.types import AnyArray, Array
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Input sequences of one length, and what the network was recorded to do on them.
+
+    Attributes:
+        inputs: (T, trials, m), time first. hidden: (T, trials, n_out) recorded outputs h after each step, or None.
+        origin: the file's name, or "given arrays".
+    """
+
+    inputs: Array
+    hidden: Array | None
+    origin: str
+
+    @property
+    def length(self) -> int:
+        """Steps per trial, T."""
+        return len(self.inputs)
+
+    @property
+    def count(self) -> int:
+        """How many trials."""
+        return int(self.inputs.shape[1])
+
+
+def load_trials(path: str | Path, f: Map) -> Trials:
+    """Trials from an .npz file, trials first as they are usually saved.
+
+    The file holds `inputs` (trials, steps, m) or (steps, m), or `tokens` (trials, steps) or (steps,) for a network
+    with an embedding; and, if you have it, `hidden` (trials, steps, n), the recorded state h after each step.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files if name in ("inputs", "tokens", "hidden")}
+    except FileNotFoundError:
+        raise LoadError(f"there is no trials file {str(path)!r}.") from None
+    except (OSError, ValueError, EOFError, KeyError, AttributeError) as error:
+        raise LoadError(f"cannot read trials from {str(path)!r}: {error}. Need an .npz file of plain arrays.") from None
+    except Exception as error:  # zipfile and zlib have errors of their own for damaged files
+        raise LoadError(f"cannot read trials from {str(path)!r}: {type(error).__name__}: {error}.") from None
+    if "inputs" not in arrays and "tokens" not in arrays:
+        raise LoadError(
+            f"{str(path)!r} has no array `inputs` (trials, steps, m) nor `tokens` (trials, steps); save it with "
+            "np.savez(path, inputs=...)."
+        )
+    inputs = arrays.get("inputs", arrays.get("tokens"))
+    assert inputs is not None
+    return as_trials(f, inputs, arrays.get("hidden"), Path(path).name, trials_first=True)
+
+
+def as_trials(
+    f: Map, inputs: Any, hidden: Any = None, origin: str = "given arrays", *, trials_first: bool = False
+) -> Trials:
+    """Trials from arrays: `inputs` (T, m), (T, trials, m), or integer tokens (T,), (T, trials); else trials first."""
+    raw = np.asarray(inputs)
+    tokens = raw.dtype.kind in "iu" and raw.ndim < 3 and getattr(f, "embedding", None) is not None
+    single = raw.ndim == (1 if tokens else 2)
+    if raw.ndim != (1 if tokens else 2) + (not single):
+        raise ShapeError(f"inputs of {origin} must be sequences of {f.input_size} values, got shape {raw.shape}.")
+    if trials_first and not single:
+        raw = raw.swapaxes(0, 1)
+    if tokens:
+        driving = np.asarray(_encoded(f, raw))
+        driving = driving[:, np.newaxis, :] if single else driving
+    else:
+        driving = numbers(raw, "inputs")
+        driving = driving[:, np.newaxis, :] if single else driving
+    if driving.shape[-1] != f.input_size:
+        raise ShapeError(f"{f.name} takes {f.input_size} inputs, the trials of {origin} have {driving.shape[-1]}.")
+    if not driving.size and f.input_size:
+        raise InputError(f"the trials of {origin} are empty.")
+    if not np.isfinite(driving).all():
+        raise InputError(f"the inputs of {origin} have values that are not finite.")
+    return Trials(driving, _hidden(f, hidden, driving, origin, trials_first), origin)
+
+
+def _encoded(f: Any, tokens: AnyArray) -> Array:
+    return np.asarray(f.encode(tokens))
+
+
+def _hidden(f: Map, hidden: Any, driving: Array, origin: str, trials_first: bool) -> Array | None:
+    if hidden is None:
+        return None
+    array = numbers(hidden, "hidden")
+    if array.ndim == 2:
+        array = array[:, np.newaxis, :]
+    elif trials_first:
+        array = array.swapaxes(0, 1)
+    expected = (*driving.shape[:2], f.output.stop - f.output.start)
+    if array.shape != expected:
+        raise ShapeError(f"`hidden` of {origin} has (steps, trials, units) = {array.shape}, needs {expected}.")
+    return array
