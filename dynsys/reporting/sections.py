@@ -1,0 +1,352 @@
+"""The evidence of a report: one function per section."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from dynsys.maps import Map
+from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Section, Table
+from dynsys.reporting.study import Study
+from dynsys.reporting.wording import minus, multiplier, number, percent, plural, small, with_error
+from dynsys.stability import TransientGrowth
+from dynsys.tables import completeness_text
+
+MOST_ROWS = 60
+MODE_ROWS = 24
+
+
+def sections_of(study: Study, figures: dict[str, Figure]) -> tuple[Section, ...]:
+    """All sections, in reading order."""
+    return (
+        _model(study),
+        _fixed_points(study, figures),
+        _stability(study, figures),
+        _modes(study, figures),
+        _lyapunov(study, figures),
+        _gradients(study, figures),
+    )
+
+
+def cells_of(f: Map) -> list[Any]:
+    """The cells a map is made of, from the input side; empty for a plain function."""
+    if hasattr(f, "cell"):
+        return [f.cell]
+    for name in ("layers", "inner"):
+        parts = getattr(f, name, None)
+        if parts is not None:
+            parts = parts if isinstance(parts, (list, tuple)) else [parts]
+            return [cell for part in parts for cell in (cells_of(part) if isinstance(part, Map) else [part])]
+    return []
+
+
+def _model(study: Study) -> Section:
+    from dynsys.readings.symbols import equations
+
+    cells = cells_of(study.f)
+    blocks: list[Block] = []
+    shown: list[tuple[str, ...]] = []
+    for layer, cell in enumerate(cells):
+        lines = tuple(equations(cell))
+        where = f"Layer {layer}: " if len(cells) > 1 else ""
+        convention = f", update {cell.update}" if hasattr(cell, "update") else ""
+        title = f"{where}`{type(cell).__name__}`, {cell.hidden_size} units, {cell.input_size} inputs{convention}."
+        if lines and lines in shown:
+            blocks.append(Paragraph(f"{title} Same equations as above."))
+        elif lines:
+            blocks.append(Paragraph(title))
+            blocks += [Equation(line) for line in lines]
+            shown.append(lines)
+        else:
+            blocks.append(Paragraph(f"{title} Its equations could not be typeset."))
+    if cells:
+        blocks.append(
+            Paragraph(
+                "Here $\\odot$ is the product entry by entry, $\\sigma$ the logistic function; parameters that are "
+                "absent "
+                "or zero are left out. The state is read as a discrete map, one time step per application."
+            )
+        )
+    else:
+        blocks.append(Paragraph(f"{study.f.name}: a function of {study.f.state_size} state variables, given as code."))
+    parts = [f"`{name}` {rows.start} to {rows.stop - 1}" for name, rows in study.f.blocks]
+    blocks.append(Paragraph(f"State variables, in order: {', '.join(parts)}."))
+    return Section("model", "The model", tuple(blocks))
+
+
+def _fixed_points(study: Study, figures: dict[str, Figure]) -> Section:
+    result = study.fixed_points
+    points = result.points
+    where = (
+        "the zero input"
+        if not result.input.any()
+        else "the constant input " + ", ".join(number(u) for u in result.input[:8])
+    )
+    blocks: list[Block] = [
+        Paragraph(
+            f"Fixed points at {where}: states with $F(x) = x$. They were searched from {result.n_starts} uniform "
+            "starts in "
+            f"the box, from visited states, and from mixtures of the points found. {completeness_text(result)}"
+        )
+    ]
+    if len(points):
+        blocks.append(_points_table(study))
+    blocks += [figures[name] for name in ("portrait", "speeds") if name in figures]
+    if len(result.slow) or result.stalled or result.rejected:
+        blocks.append(
+            Paragraph(
+                f"Apart from these: {plural(len(result.slow), 'slow point')} (local minima of the speed); "
+                f"{result.stalled} "
+                f"starts stalled; {result.rejected} ended at states whose equation is satisfied by rounding alone, "
+                "or that "
+                "are out of reach, and were not counted."
+            )
+        )
+    return Section("fixed-points", "Fixed points", tuple(blocks))
+
+
+def _points_table(study: Study) -> Table:
+    result, basins = study.fixed_points, study.basins
+    points = result.points
+    shown = range(min(len(points), MOST_ROWS))
+    rows = tuple(
+        (
+            str(i + 1),
+            points.kinds[i] + (f" ({points.n_unstable[i]})" if points.kinds[i] == "saddle" else ""),
+            multiplier(points.multipliers[i, 0]),
+            small(float(np.square(points.speeds[i]) / 2)),
+            small(float(points.residuals[i])),
+            small(float(points.errors[i])),
+            str(points.hits[i]),
+            percent(float(basins.fractions[i])) if basins.fractions[i] else "–",
+        )
+        for i in shown
+    )
+    left = len(points) - len(rows)
+    return Table(
+        caption="Fixed points. In brackets: unstable directions of a saddle. Basin: share of orbits that end here.",
+        header=("#", "kind", "leading multiplier", "$q$", "residual", "error", "hits", "basin"),
+        rows=rows,
+        align="llrrrrrr",
+        note=(
+            "$q = |F(x) - x|_2^2/2$; residual $= \\max_i |F(x)_i - x_i|$; error: distance to the true point, to "
+            "first order; "
+            f"hits: of {result.n_starts} uniform starts of the search."
+            + (f" {left} more are in the data." if left else "")
+        ),
+    )
+
+
+def _stability(study: Study, figures: dict[str, Figure]) -> Section:
+    points = study.fixed_points.points
+    blocks: list[Block] = [
+        Paragraph(
+            "A multiplier $\\mu$ multiplies its mode at every step: inside the unit circle the mode decays with "
+            "the time "
+            "constant $\\tau = -1/\\ln|\\mu|$, outside it grows, and its angle turns it once in "
+            "$2\\pi/|\\operatorname{arg}\\mu|$ steps."
+        )
+    ]
+    if "multipliers" in figures:
+        blocks.append(figures["multipliers"])
+    if len(points):
+        blocks.append(_time_table(study))
+    return Section("stability", "Stability and time scales", tuple(blocks))
+
+
+def _time_table(study: Study) -> Table:
+    points, duration = study.fixed_points.points, study.step_duration
+    header = ["#", "kind", "leading $|\\mu|$", "$\\tau$ (steps)", "rotation (steps)", "non-normality", "growth"]
+    if duration is not None:
+        header.insert(4, "$\\tau$ (ms)")
+    rows = []
+    worst = float(points.multiplier_errors[:, 0].max())
+    for i in range(min(len(points), MOST_ROWS)):
+        growth = study.growth[i]
+        tau, turn = float(points.time_constants[i, 0]), float(points.rotation_periods[i, 0])
+        row = [
+            str(i + 1),
+            points.kinds[i],
+            f"{np.abs(points.multipliers[i, 0]):.6f}",
+            number(tau, 3),
+            number(turn, 3) if math.isfinite(turn) else "–",
+            number(float(points.henrici[i]), 2),
+            _growth_text(growth),
+        ]
+        if duration is not None:
+            row.insert(4, number(1e3 * duration * tau, 3))
+        rows.append(tuple(row))
+    return Table(
+        caption="The slowest or most unstable mode of each fixed point, and how far its Jacobian is from normal.",
+        header=tuple(header),
+        rows=tuple(rows),
+        align="ll" + "r" * (len(header) - 2),
+        note=(
+            f"The errors of $|\\mu|$ are at most {small(worst)}. Negative time constants: the mode grows by a "
+            "factor e in that "
+            "many steps. Non-normality: Henrici's departure, 0 normal, towards 1 strongly non-normal. Growth: the "
+            "largest "
+            "$|J^k|_2$ above 1 and the step where it is reached; none if perturbations only shrink."
+        ),
+    )
+
+
+def _growth_text(growth: TransientGrowth) -> str:
+    if growth.at is None:
+        return "∞"
+    if growth.at == 0:
+        return "none"
+    return f"{'' if growth.settled else '≥ '}{number(growth.peak, 3)} at {growth.at}"
+
+
+def _modes(study: Study, figures: dict[str, Figure]) -> Section:
+    points, alignment = study.fixed_points.points, study.alignment
+    blocks: list[Block] = [
+        Paragraph(
+            "A left mode says what is integrated: its overlap with a column of $\\partial F/\\partial u$ is how "
+            "strongly that "
+            "input drives the mode. A right mode says what is shown: its overlap with a row of the readout is how "
+            "visible "
+            "the mode is in that output."
+        )
+    ]
+    rows = [
+        (k, i)
+        for k in range(len(points))
+        for i in range(max(1, int(points.n_unstable[k])))
+        if points.multipliers[k, i].imag > -1e-12
+    ]
+    rows.sort(key=lambda pair: -int(points.n_unstable[pair[0]]))
+    rows = rows[:MODE_ROWS]
+    if rows and (alignment.inputs.shape[2] or alignment.outputs is not None):
+        blocks.append(_modes_table(study, rows))
+    if "overlaps" in figures:
+        blocks.append(figures["overlaps"])
+    return Section("modes", "What is integrated, and what is shown", tuple(blocks))
+
+
+def _modes_table(study: Study, rows: list[tuple[int, int]]) -> Table:
+    points, alignment = study.fixed_points.points, study.alignment
+    header = ["#", "multiplier"]
+    if alignment.inputs.shape[2]:
+        header.append("inputs that drive it")
+    if alignment.outputs is not None:
+        header.append("outputs that show it")
+
+    def strongest(letter: str, values: Any) -> str:
+        order = np.argsort(-values)[:3]
+        return ", ".join(f"{letter}{j} {values[j]:.2f}" for j in order)
+
+    cells = []
+    for k, i in rows:
+        row = [str(k + 1), multiplier(points.multipliers[k, i])]
+        if alignment.inputs.shape[2]:
+            row.append(strongest("u", alignment.inputs[k, i]))
+        if alignment.outputs is not None:
+            row.append(strongest("y", alignment.outputs[k, i]))
+        cells.append(tuple(row))
+    return Table(
+        caption=(
+            "Leading and unstable modes, the most unstable points first: cosines with input and readout directions."
+        ),
+        header=tuple(header),
+        rows=tuple(cells),
+        align="rr" + "l" * (len(header) - 2),
+        note=(
+            "The three largest cosines; u0 is the first input, y0 the first output. By chance alone a cosine stays "
+            "below "
+            f"{number(alignment.chance, 2)} 95 % of the time."
+        ),
+    )
+
+
+def _lyapunov(study: Study, figures: dict[str, Figure]) -> Section:
+    result = study.lyapunov
+    if result is None:
+        return Section(
+            "lyapunov", "Lyapunov exponents", (Paragraph("Not available: " + "; ".join(study.failures) + "."),)
+        )
+    drive = (
+        f"the {plural(study.trials.count, 'trial')} run one after the other without reset"
+        if study.trials
+        else "the constant input of the search"
+    )
+    residual = (
+        "not available, as not all exponents were computed"
+        if result.residual is None
+        else f"{small(result.residual)} nats/step"
+    )
+    text = (
+        f"Measured along {drive}: {result.steps} steps after {result.discard} discarded. Largest exponent "
+        f"{with_error(float(result.exponents[0]), float(result.standard_errors[0]))} nats/step. The exponents must "
+        "add up to "
+        f"the mean of $\\ln|\\det J|$: the residual is {residual}. "
+        f"Two random frames agree to $10^{{-6}}$ on the leading {result.trusted} of {result.k}."
+    )
+    facts = []
+    if result.kaplan_yorke is not None:
+        facts.append(f"Kaplan-Yorke dimension {number(result.kaplan_yorke, 3)}")
+    if result.entropy is not None:
+        facts.append(f"sum of positive exponents {number(result.entropy, 3)} nats/step")
+    if facts:
+        text += " " + "; ".join(facts) + "."
+    blocks: list[Block] = [Paragraph(text)]
+    if "exponents" in figures:
+        blocks.append(figures["exponents"])
+    blocks += [Paragraph(note[0].upper() + note[1:] + ".") for note in result.notes]
+    return Section("lyapunov", "Lyapunov exponents", tuple(blocks))
+
+
+def _gradients(study: Study, figures: dict[str, Figure]) -> Section:
+    result = study.gradients
+    title = "Gradients by lag"
+    if result is None:
+        return Section("gradients", title, (Paragraph("Not available: " + "; ".join(study.failures) + "."),))
+    start = (
+        f"the first {len(result.by_start)} trials, each from its own start"
+        if study.trials
+        else "one orbit at the constant input"
+    )
+    blocks: list[Block] = [
+        Paragraph(
+            "The singular values of $P_\\tau = J_\\tau \\cdots J_1$ say how much a difference of states is "
+            "stretched over "
+            f"$\\tau$ steps, and a gradient on its way back. Mean of their logarithms over {start}."
+        )
+    ]
+    if "gains" in figures:
+        blocks.append(figures["gains"])
+    chosen = sorted({0, *range(0, len(result.lags), max(1, len(result.lags) // 8)), len(result.lags) - 1})
+    rows = []
+    for i in chosen:
+        values = result.log_singular_values[i]
+        finite = values[np.isfinite(values)]
+        spread = float(np.std(result.by_start[:, i, 0]))
+        rows.append(
+            (
+                str(result.lags[i]),
+                minus(f"{values[0]:.3f}"),
+                f"{spread:.3f}",
+                minus(f"{np.median(finite):.3f}") if len(finite) else "–",
+                minus(f"{finite[-1]:.3f}") if len(finite) else "–",
+                minus(f"{values[0] / result.lags[i]:.4f}"),
+                str(result.lost[i]),
+                f"{result.trusted[i]} of {result.n}",
+            )
+        )
+    blocks.append(
+        Table(
+            caption="Log gains in nats by lag.",
+            header=("lag", "largest", "spread over starts", "median", "least", "largest per step", "−∞", "trusted"),
+            rows=tuple(rows),
+            align="rrrrrrrr",
+            note=(
+                "Largest per step: the finite-time exponent over that lag. −∞: directions lost exactly. Trusted: "
+                "leading "
+                "values on which two frames agree to 10⁻⁶ nats."
+            ),
+        )
+    )
+    return Section("gradients", title, tuple(blocks))

@@ -1,0 +1,170 @@
+"""The analyses behind a report, run in one go and kept together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from dynsys.alignment import Alignment, mode_alignment
+from dynsys.basins import Basins, basin_fractions
+from dynsys.combinators import as_map
+from dynsys.errors import AnalysisError
+from dynsys.fixed_points import FixedPoints, find_fixed_points
+from dynsys.gradients import GradientSpectrum, gradient_spectrum
+from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
+from dynsys.maps import Map
+from dynsys.orbits import simulate
+from dynsys.stability import TransientGrowth, transient_growth
+from dynsys.trials import Trials
+from dynsys.types import Array, ArrayLike, Progress
+
+STAGES = 6
+GRADIENT_TRIALS = 8
+FREE_LAG = 100
+LARGEST_STATE = 256  # beyond this the full spectra of the gradient section take leading values only where they can
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Study:
+    """Everything a report shows, as results.
+
+    Attributes:
+        f: the map. visited: (T + 1, trials, n) states on the trials, or on free orbits without trials.
+        replay: largest deviation of the simulated outputs from recorded ones, or None.
+        growth: transient growth at each fixed point. lyapunov, gradients: None where they failed, with the reason in
+            `failures`.
+    """
+
+    f: Map
+    trials: Trials | None
+    visited: Array
+    replay: float | None
+    fixed_points: FixedPoints
+    basins: Basins
+    alignment: Alignment
+    growth: tuple[TransientGrowth, ...]
+    lyapunov: LyapunovSpectrum | None
+    gradients: GradientSpectrum | None
+    failures: tuple[str, ...]
+    seed: int
+    step_duration: float | None
+
+
+def run_study(
+    f: Any,
+    *,
+    input: ArrayLike | None = None,
+    trials: Trials | None = None,
+    n_starts: int = 1024,
+    seed: int = 0,
+    step_duration: float | None = None,
+    progress: Progress | None = None,
+) -> Study:
+    """Run the analyses of a report on `f` at the constant `input`, and on `trials` where they are given."""
+    f = as_map(f)
+    say = progress or (lambda done, total, message: None)
+    vector = f.input_vector(input)
+    say(0, STAGES, "following the network on its trials" if trials else "following free orbits")
+    visited = _visited(f, trials, vector, seed)
+    say(1, STAGES, "searching for fixed points")
+    sample = visited.reshape(-1, f.state_size)
+    generator = np.random.default_rng(seed)
+    starts = sample[generator.permutation(len(sample))[: n_starts // 2]]
+    found = find_fixed_points(f, vector, starts, n_starts, seed=seed, step_duration=step_duration)
+    say(2, STAGES, "following orbits to where they end")
+    basins = basin_fractions(f, found, seed=seed + 1)
+    V = getattr(getattr(f, "readout", None), "V", None)
+    alignment = mode_alignment(found.points, V, f.output)
+    growth = tuple(transient_growth(J) for J in found.points.jacobians)
+    failures: list[str] = []
+    say(3, STAGES, "measuring Lyapunov exponents")
+    lyapunov = _tried(failures, "Lyapunov exponents", lambda: _lyapunov(f, trials, vector, seed))
+    say(4, STAGES, "measuring gradients by lag")
+    gradients = _tried(failures, "gradient spectrum", lambda: _gradients(f, trials, vector, seed))
+    say(5, STAGES, "writing")
+    return Study(
+        f=f,
+        trials=trials,
+        visited=visited,
+        replay=_replay(f, trials, visited),
+        fixed_points=found,
+        basins=basins,
+        alignment=alignment,
+        growth=growth,
+        lyapunov=lyapunov,
+        gradients=gradients,
+        failures=tuple(failures),
+        seed=seed,
+        step_duration=step_duration,
+    )
+
+
+def _tried(failures: list[str], what: str, analysis: Callable[[], Any]) -> Any:
+    """One analysis that fails does not take the others with it; the report says why it is missing."""
+    try:
+        return analysis()
+    except AnalysisError as error:
+        failures.append(f"{what}: {error}")
+        return None
+
+
+def _visited(f: Map, trials: Trials | None, input: Array, seed: int) -> Array:
+    """(T + 1, trials, n): states on the trials, or 64 free orbits of 100 steps from random states."""
+    if trials is not None:
+        states = simulate(f, None, trials.inputs)
+        return states if states.ndim == 3 else states[:, np.newaxis]
+    box = f.box(input, input)
+    generator = np.random.default_rng(seed)
+    shape = (64, f.state_size)
+    starts = generator.uniform(box.low, box.high, shape) if box is not None else generator.standard_normal(shape)
+    driving = np.broadcast_to(input, (FREE_LAG, 1, f.input_size))
+    with np.errstate(all="ignore"):
+        orbits = simulate(f, starts, driving)
+    bounded = np.isfinite(orbits).all(axis=(0, 2)) & (np.abs(orbits).max(axis=(0, 2)) < 1e6)
+    return orbits[:, bounded]
+
+
+def _replay(f: Map, trials: Trials | None, visited: Array) -> float | None:
+    if trials is None or trials.hidden is None:
+        return None
+    return float(np.abs(visited[1:, :, f.output] - trials.hidden).max())
+
+
+def _lyapunov(f: Map, trials: Trials | None, input: Array, seed: int) -> LyapunovSpectrum:
+    """On a stationary drive: the trials run one after the other without reset, else the constant input."""
+    if trials is None:
+        driving = np.broadcast_to(input, (3000, f.input_size))
+        return lyapunov_spectrum(
+            f, _typical(f, input, seed), driving, steps=2500, discard=500, seed=seed, drive="constant input"
+        )
+    joined = trials.inputs.swapaxes(0, 1).reshape(1, -1, f.input_size)[0]
+    enough = joined[np.resize(np.arange(len(joined)), max(len(joined), 2000))]
+    drive = f"driven by the {trials.count} trials one after the other, without reset"
+    return lyapunov_spectrum(f, None, enough, discard=min(500, len(enough) // 4), seed=seed, drive=drive)
+
+
+def _typical(f: Map, input: Array, seed: int) -> Array:
+    """A start for autonomous orbits that is not a symmetric point such as the origin, which may be unstable."""
+    box = f.box(input, input)
+    generator = np.random.default_rng(seed)
+    if box is None:
+        return 0.1 * generator.standard_normal(f.state_size)
+    return generator.uniform(box.low, box.high)
+
+
+def _gradients(f: Map, trials: Trials | None, input: Array, seed: int) -> GradientSpectrum:
+    """Over the first trials, each from its own start; without trials over 100 steps at the constant input."""
+    if trials is None:
+        driving = np.broadcast_to(input, (FREE_LAG, 1, f.input_size))
+        return gradient_spectrum(f, _typical(f, input, seed), driving, lag_ladder(FREE_LAG), seed=seed)
+    some = trials.inputs[:, :GRADIENT_TRIALS]
+    return gradient_spectrum(f, None, some, lag_ladder(trials.length), seed=seed)
+
+
+def lag_ladder(longest: int) -> list[int]:
+    """About 24 lags from 1 to `longest`, even in their logarithm."""
+    return sorted({round(float(lag)) for lag in np.geomspace(1, longest, 24)})
