@@ -169,7 +169,7 @@ def _checked(cell: str, name: str, value: Any, shape: tuple[str, ...], sizes: di
     for axis, letter in enumerate(shape):
         need, owner = (1, "every bias") if letter == "1" else sizes.setdefault(letter, (array.shape[axis], name))
         if array.shape[axis] != need:
-            hint = " It looks transposed: pass its .T." if array.T.shape == _known(shape, sizes) != array.shape else ""
+            hint = " It looks transposed: pass its .T." if _fits(array.T.shape, shape, sizes) else ""
             raise ParameterError(
                 f"{cell}.{name} has shape {np.shape(value)}, needs ({', '.join(shape)}) with {letter} = {need} "
                 f"(from {owner}).{hint}"
@@ -185,8 +185,10 @@ def _checked(cell: str, name: str, value: Any, shape: tuple[str, ...], sizes: di
     return array
 
 
-def _known(shape: tuple[str, ...], sizes: dict[str, tuple[int, str]]) -> tuple[int, ...]:
-    return tuple(1 if letter == "1" else sizes.get(letter, (-1, ""))[0] for letter in shape)
+def _fits(got: tuple[int, ...], shape: tuple[str, ...], sizes: dict[str, tuple[int, str]]) -> bool:
+    """Whether a shape is the declared one, as far as its letters are known."""
+    known = [1 if letter == "1" else sizes.get(letter, (size, ""))[0] for letter, size in zip(shape, got, strict=True)]
+    return list(got) == known
 
 
 def rank_deficiency(matrix: Array) -> int:

@@ -197,10 +197,15 @@ def find_fixed_points(
             _second_stage(found, n_starts, generator)
             if _index(found)[0] not in (None, 1):
                 # The signs say that something is missing: search on before reporting it.
-                more = generator.uniform(box.low, box.high, (4 * n_starts, f.state_size))
+                more = generator.uniform(box.low, box.high, (_affordable(4 * n_starts, f.state_size), f.state_size))
                 found.add(more, "further uniform start")
                 _second_stage(found, n_starts, generator)
         return _result(f, found, n_starts, seed, step_duration)
+
+
+def _affordable(n_starts: int, n: int) -> int:
+    """Fewer further starts where each costs n^3: as much work as n_starts of them cost at 32 state variables."""
+    return max(16, int(n_starts * min(1.0, (32.0 / n) ** 3)))
 
 
 def _starts(f: Map, starts: ArrayLike | None) -> Array:

@@ -17,10 +17,18 @@ CHUNK_BYTES = 1 << 25  # Jacobians formed at a time
 
 
 def signed_qr(matrices: Array) -> tuple[Array, Array]:
-    """Q and R of each matrix (..., n, k), with the diagonal of R not negative."""
-    q, r = np.linalg.qr(matrices)
+    """Q and R of each matrix (..., n, k), with the diagonal of R not negative.
+
+    The rows are taken in the order of their size, which keeps small rows (saturated units) accurate.
+    Source: A. J. Cox and N. J. Higham, Stability of Householder QR factorization for weighted least squares problems,
+    Numerical Analysis 1997, Pitman Research Notes in Mathematics 380 (1998) 57-73.
+    """
+    order = np.argsort(-np.abs(matrices).max(axis=-1, initial=0.0), axis=-1, kind="stable")[..., np.newaxis]
+    sorted_q, r = np.linalg.qr(np.take_along_axis(matrices, order, axis=-2))
     sign = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
-    return q * sign[..., np.newaxis, :], r * sign[..., :, np.newaxis]
+    q = np.empty_like(sorted_q)
+    np.put_along_axis(q, order, sorted_q * sign[..., np.newaxis, :], axis=-2)
+    return q, r * sign[..., :, np.newaxis]
 
 
 def random_frames(generator: np.random.Generator, count: int, n: int, k: int) -> Array:
@@ -55,7 +63,9 @@ def jacobians_along(f: Map, state: Array, driving: Array | None, steps: int) -> 
         else:
             inputs = np.broadcast_to(part, (count, batch, f.input_size)).reshape(count * batch, -1).T
         if not np.isfinite(orbit).all():
-            raise AnalysisError("the orbit runs off to infinity; start within reach of an attractor.")
+            raise AnalysisError(
+                "the orbit leaves floating-point range: it runs off to infinity. Start within reach of an attractor."
+            )
         inputs = np.ascontiguousarray(inputs)
         dense = f.linearize_columns(flat, inputs).dense()
         lost = f.lost_rank(flat, inputs)

@@ -130,7 +130,7 @@ def gradient_spectrum(
 
 def _checked_lags(lags: Sequence[int]) -> list[int]:
     wanted = [int(lag) for lag in lags]
-    if not wanted or wanted[0] < 1 or any(b <= a for a, b in itertools.pairwise(wanted)):
+    if wanted != list(lags) or not wanted or wanted[0] < 1 or any(b <= a for a, b in itertools.pairwise(wanted)):
         raise InputError(f"`lags` must be increasing positive integers, got {list(lags)[:10]}.")
     return wanted
 
@@ -167,7 +167,9 @@ def _spectra(
     """Log singular values (B, n_lags, n) of the first frame; trusted and lost counts (n_lags,) over all starts."""
     n, batch = state.shape
     generator = np.random.default_rng(seed)
-    products = [[GradedProduct(coupled_frame(coupled, generator)) for _ in range(2)] for _ in range(batch)]
+    products = [
+        [GradedProduct(coupled_frame(coupled, generator), shaken) for shaken in (None, generator)] for _ in range(batch)
+    ]
     ranks = [RankLoss(n) for _ in range(batch)]
     values = np.empty((batch, len(lags), n))
     trusted, lost = np.full(len(lags), n), np.zeros(len(lags), dtype=np.int64)

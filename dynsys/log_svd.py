@@ -12,6 +12,7 @@ import numpy as np
 from dynsys.frames import signed_qr
 from dynsys.types import Array, Integers
 
+EPS = float(np.finfo(np.float64).eps)
 SPAN = 600.0  # nats that one floating-point matrix can hold
 OVERLAP = 45.0  # nats by which windows overlap
 SPLIT = 1e-12
@@ -23,10 +24,16 @@ class GradedProduct:
 
     While the product has full rank X is unit upper triangular. Each lost dimension takes a row of X, a column of Q and
     an entry of L with it.
+
+    With `shaken` the frame is perturbed by one rounding error per step, within the pattern of the start frame. A
+    second, shaken product shows which values the arithmetic determines: two like copies would agree on their errors.
     """
 
-    def __init__(self, frame: Array) -> None:
+    def __init__(self, frame: Array, shaken: np.random.Generator | None = None) -> None:
         self._q = frame.copy()
+        # A group of units that touch no others keeps its own rows and columns of the frame: so does the shaking.
+        self._pattern = (frame != 0).astype(np.float64)
+        self._shake = None if shaken is None else EPS * shaken.standard_normal(frame.shape)
         self._n = frame.shape[0]
         self._log = np.zeros(self._n)
         self._x = np.eye(self._n)
@@ -43,6 +50,10 @@ class GradedProduct:
             r = np.where(np.arange(len(self._log)) >= pivots[:, np.newaxis], self._q.T @ moved, 0.0)
             r[:, pivots] = kept
         self._x, self._log = _absorbed(r, pivots, self._log, self._x)
+        if self._shake is not None:
+            self._shake = np.roll(self._shake, 1, axis=0)
+            self._pattern = self._pattern[:, pivots]
+            self._q += self._shake[:, : len(pivots)] * self._pattern
 
     def log_singular_values(self) -> Array:
         """(n,) nats, largest first; -inf for lost dimensions."""

@@ -16,6 +16,7 @@ from dynsys.types import Array, Booleans, Integers
 
 ROUGH = 1e-9  # residual at which a start counts as having met a root; Newton polishes from there
 GRADIENT = 1e-7  # |J^T F| / (|J| |F|) below which the speed has a local minimum
+PATIENCE, PROGRESS = 10, 0.7  # a start is given up if neither |F|^2 nor its gradient falls by this in so many steps
 MEMORY = 1 << 28  # bytes of Jacobians held at a time
 
 
@@ -56,7 +57,8 @@ def _search_piece(f: Map, starts: Array, input: Array, box: SearchBox | None, ma
         normal, gradient = _normal_equations(F, J)
     n = len(x)
     diagonal = np.arange(n)
-    for _ in range(max_steps):
+    then = np.stack([worth, np.linalg.norm(gradient, axis=1)])  # when progress was last looked at
+    for step in range(max_steps):
         # Converged, or at a local minimum of the speed: out of the working set.
         F, normal, gradient = _dropped(worth, F, normal, gradient)
         peak = np.abs(F).max(axis=0)
@@ -64,10 +66,16 @@ def _search_piece(f: Map, starts: Array, input: Array, box: SearchBox | None, ma
         scale = np.sqrt(np.where(np.isfinite(worth), worth, 0.0) * np.einsum("bii->b", normal))
         at_minimum = (np.linalg.norm(gradient, axis=1) <= GRADIENT * scale) & ~at_root
         going = ~(at_root | at_minimum) & np.isfinite(worth) & (damping < 1e12)
+        if step % PATIENCE == PATIENCE - 1:
+            # At a slow point |F|^2 stops falling by its nature, while the gradient still does.
+            now = np.stack([worth, np.linalg.norm(gradient, axis=1)])
+            going &= (now < PROGRESS * then).any(axis=0)
+            then = now
         if not going.all():
             at_minimum |= ~at_root & ~going & _flat(worth, gradient, normal)
             final[at], root[at], slow[at] = x.T, at_root, at_minimum
             at, x, F, worth, damping = at[going], x[:, going], F[:, going], worth[going], damping[going]
+            then = then[:, going]
             normal, gradient = normal[going], gradient[going]
             if not len(at):
                 break

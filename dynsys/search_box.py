@@ -8,6 +8,8 @@ from dynsys.maps import Map, SearchBox
 from dynsys.orbits import orbit_columns
 from dynsys.types import Array
 
+FAR = 1e6  # orbits and starts beyond this say nothing about where to look
+
 
 def search_box(f: Map, input: Array, starts: Array, seed: int) -> SearchBox:
     """The map's own box at this constant input (m,), else one guessed from orbits and from `starts` (k, n)."""
@@ -22,8 +24,9 @@ def _guessed(f: Map, input: Array, starts: Array, seed: int) -> SearchBox:
     with np.errstate(all="ignore"):
         orbit = orbit_columns(f, first, driving, 200)
     late = orbit[100:].swapaxes(0, 1).reshape(f.state_size, 101, -1)
-    bounded = np.isfinite(orbit).all(axis=(0, 1)) & (np.abs(orbit).max(axis=(0, 1)) < 1e6)
-    seen = np.concatenate([late[:, :, bounded].reshape(f.state_size, -1), starts.T], axis=1)
+    bounded = np.isfinite(orbit).all(axis=(0, 1)) & (np.abs(orbit).max(axis=(0, 1)) < FAR)
+    near = starts[np.abs(starts).max(axis=1, initial=0.0) < FAR]
+    seen = np.concatenate([late[:, :, bounded].reshape(f.state_size, -1), near.T], axis=1)
     low = np.minimum(seen.min(axis=1, initial=-1.0), -1.0)
     high = np.maximum(seen.max(axis=1, initial=1.0), 1.0)
     reach = 0.25 * (high - low)

@@ -52,18 +52,28 @@ def modes(jacobians: Array) -> Modes:
             left[k] = np.linalg.inv(columns).conj().T
         except np.linalg.LinAlgError:
             continue
-    condition = np.linalg.norm(left, axis=-2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        condition = np.linalg.norm(left, axis=-2)
     return Modes(values, right, left, np.where(np.isfinite(condition), condition, np.inf))
 
 
 def multiplier_errors(jacobians: Array, condition: Array, drift: Array) -> Array:
     """How far each multiplier may be off, (k, n): condition x (n eps |J| + change of J over the state's error).
 
+    For defective multipliers instead the bound of Elsner, (|A| + |B|)^(1-1/n) |A - B|^(1/n), Linear Algebra and its
+    Applications 71 (1985) 77-80.
+
     Args:
         drift: (k,) |change of J| over the distance to the true fixed point.
     """
+    n = jacobians.shape[-1]
     norms = np.linalg.norm(jacobians, ord=2, axis=(1, 2)) if len(jacobians) else np.zeros(0)
-    return np.asarray(condition * (jacobians.shape[-1] * EPS * norms + drift)[:, np.newaxis])
+    change = n * EPS * norms + drift
+    with np.errstate(invalid="ignore", over="ignore"):
+        simple = condition * change[:, np.newaxis]
+    # Where a multiplier is (nearly) defective its condition says nothing; this bound holds for any matrix.
+    any_matrix = (2.0 * norms + change) ** (1.0 - 1.0 / n) * change ** (1.0 / n) if n else norms
+    return np.asarray(np.fmin(simple, any_matrix[:, np.newaxis]))
 
 
 def count_unstable(multipliers: Complex, errors: Array) -> tuple[Integers, Integers]:

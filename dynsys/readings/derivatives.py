@@ -91,6 +91,29 @@ RULES: dict[str, Rule] = {
 }
 """By the ufunc's own name (`np.tanh.__name__`)."""
 
+STEEP = frozenset(
+    (
+        "sqrt",
+        "cbrt",
+        "power",
+        "float_power",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "divide",
+        "reciprocal",
+        "arcsin",
+        "arccos",
+        "arctanh",
+        "hypot",
+        "arctan2",
+        "remainder",
+        "fmod",
+    )
+)
+"""Functions whose slope is infinite, or undefined, somewhere in their domain."""
+
 PIECEWISE_CONSTANT = frozenset(
     (
         "greater",

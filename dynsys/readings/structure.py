@@ -29,6 +29,7 @@ from dynsys.readings.tape import (
     SumRows,
     Traced,
     Unreadable,
+    bounded_times,
 )
 from dynsys.types import Array
 
@@ -201,7 +202,7 @@ class Structure:
 def _compose(edge: Any, form: Form, parent: Traced) -> Form:
     rows = parent.shape[0] if parent.ndim > 1 else 1
     if isinstance(edge, Diagonal):
-        return _scaled(form, edge.d)
+        return _scaled(form, edge)
     if isinstance(edge, Chosen):
         return _masked(form, np.atleast_2d(edge.mask))
     if isinstance(edge, MatrixProduct):
@@ -274,15 +275,17 @@ def _product_with(matrix: Array, term: Term) -> Array:
     return scaled if term.matrix is None else np.asarray(scaled @ term.matrix)
 
 
-def _scaled(form: Form, d: Any) -> Form:
-    d = np.atleast_2d(d) if np.ndim(d) else d
+def _scaled(form: Form, edge: Diagonal) -> Form:
+    d = np.atleast_2d(edge.d) if np.ndim(edge.d) else edge.d
 
-    def times(left: Any) -> Any:
-        return d if _is_one(left) else d * left
+    def scaled(left: Any) -> Any:
+        if _is_one(left):
+            return d
+        return bounded_times(d, left) if edge.steep else d * left
 
     return Form(
-        tuple(Term(times(t.left), t.seed, t.matrix) for t in form.terms),
-        tuple(Nested(times(n.left), n.matrix, n.inner) for n in form.nested),
+        tuple(Term(scaled(t.left), t.seed, t.matrix) for t in form.terms),
+        tuple(Nested(scaled(n.left), n.matrix, n.inner) for n in form.nested),
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol, final
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from dynsys.readings.derivatives import PIECEWISE_CONSTANT, RULES
+from dynsys.readings.derivatives import PIECEWISE_CONSTANT, RULES, STEEP
 from dynsys.types import Array
 
 
@@ -35,20 +35,27 @@ class Edge(Protocol):
         """Result cotangent (result shape, k) to argument cotangent (argument shape, k): the exact adjoint."""
 
 
+def bounded_times(d: Any, x: Any) -> Array:
+    """d * x, where an x of exactly zero stops even an infinite slope d: nothing flows along that way."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(np.asarray(x) == 0, 0.0, d * x))
+
+
 @final
 class Diagonal:
-    """Entrywise: result_i changes by d_i times argument_i. `d` has the result's shape, or broadcasts to it."""
+    """Entrywise: result_i changes by d_i times argument_i. `d` has the result's shape, or broadcasts to it.
 
-    __slots__ = ("d",)
+    `steep` says that the slope may be infinite somewhere.
+    """
 
-    def __init__(self, d: Any) -> None:
-        self.d = d
+    __slots__ = ("d", "steep")
 
-    def _factor(self) -> Any:
-        return self.d[..., np.newaxis] if np.ndim(self.d) else self.d
+    def __init__(self, d: Any, steep: bool) -> None:
+        self.d, self.steep = d, steep
 
     def push(self, tangent: Array) -> Array:
-        return np.asarray(self._factor() * tangent)
+        d = self.d[..., np.newaxis] if np.ndim(self.d) else self.d
+        return bounded_times(d, tangent) if self.steep else np.asarray(d * tangent)
 
     pull = push
 
@@ -324,9 +331,11 @@ def _entrywise(tape: list[Traced], ufunc: np.ufunc, inputs: tuple[Any, ...]) -> 
     if name not in RULES:
         raise Unreadable(f"the function {name}")
     parents: list[tuple[Traced, Edge]] = []
-    for a, derivative in zip(inputs, RULES[name](*values, result), strict=True):
+    with np.errstate(divide="ignore", invalid="ignore"):  # a slope may be infinite
+        derivatives = RULES[name](*values, result)
+    for a, derivative in zip(inputs, derivatives, strict=True):
         if isinstance(a, Traced):
-            parents.append((broadcast(a, result.shape), Diagonal(derivative)))
+            parents.append((broadcast(a, result.shape), Diagonal(derivative, name in STEEP)))
     return Traced(result, tape, tuple(parents))
 
 

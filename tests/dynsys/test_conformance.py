@@ -78,6 +78,7 @@ MAPS: dict[str, Callable[[], Any]] = {
     ),
     "iterate-of-stack": lambda: dynsys.iterate(dynsys.stack(CELLS["gru"](3, 2), CELLS["lstm"](2, 3)), 2),
     "stack-of-iterates": lambda: dynsys.stack(CELLS["lstm"](2, 3), dynsys.iterate(CELLS["gru"](3, 2), 2)),
+    "function-identity": lambda: dynsys.as_map(lambda state: state, 3),
     "function-rows": lambda: dynsys.as_map(henon, 2),
     "function-with-input": lambda: dynsys.as_map(driven_function, 2, 2),
     "function-by-differences": lambda: dynsys.as_map(unreadable, 3),

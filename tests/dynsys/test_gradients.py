@@ -1,0 +1,273 @@
+"""Singular values of long products against many-digit arithmetic and closed forms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+from scipy.special import log_expit
+
+import cells
+import dynsys
+from dynsys.errors import AnalysisError, InputError
+
+
+def linear(U: Any) -> cells.Elman:
+    """h' = U h."""
+    return cells.Elman(U=U, activation="identity")
+
+
+def product_of(matrices: np.ndarray) -> tuple[Any, np.ndarray]:
+    """A map whose input carries the matrix of each step, and the inputs (T, n^2) that make it J_t."""
+    n = matrices.shape[-1]
+
+    def step(state: Any, entries: Any) -> list[Any]:
+        return [sum(entries[n * i + j] * state[j] for j in range(n)) for i in range(n)]
+
+    return dynsys.as_map(step, n, n * n), matrices.reshape(len(matrices), n * n)
+
+
+def exact_log_singular_values(jacobians: np.ndarray, digits: int) -> np.ndarray:
+    """log singular values of J_T ... J_1, from the product formed in many digits; exact zeros become -inf."""
+    with mpmath.workdps(digits):
+        product = mpmath.eye(jacobians.shape[-1])
+        for jacobian in jacobians:
+            product = mpmath.matrix(jacobian.tolist()) * product
+        values = sorted(mpmath.svd_r(product, compute_uv=False), reverse=True)
+        tiny = values[0] * mpmath.mpf(10) ** (-digits // 2)
+        return np.array([float(mpmath.log(v)) if v > tiny else -math.inf for v in values])
+
+
+def random_network(seed: int, n: int, lag: int) -> tuple[cells.Elman, np.ndarray, np.ndarray]:
+    """A driven tanh network of gain 3 and its Jacobians along the orbit of zero."""
+    cell = cells.Elman.random(n, 2, gain=3.0, seed=seed)
+    inputs = np.random.default_rng(seed).standard_normal((lag, 2))
+    orbit = dynsys.simulate(cell, None, inputs=inputs)
+    return cell, inputs, np.asarray(dynsys.as_map(cell).jacobian(orbit[:-1], inputs))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_log_singular_values_of_a_long_product(seed: int) -> None:
+    """n = 8, lag 100: 1e-9 from the product in 1400 digits. The two wrong roads are wrong by nats there."""
+    cell, inputs, jacobians = random_network(seed, 8, 100)
+    exact = exact_log_singular_values(jacobians, 1400)
+    result = dynsys.gradient_spectrum(cell, inputs=inputs, lags=[100])
+    assert np.abs(result.log_singular_values[0] - exact).max() < 1e-9
+    formed, frame, logs = np.eye(8), np.eye(8), np.zeros(8)
+    for jacobian in jacobians:
+        formed = jacobian @ formed
+        frame, r = np.linalg.qr(jacobian @ frame)
+        logs += np.log(np.abs(np.diag(r)))
+    naive = np.log(np.maximum(np.linalg.svd(formed, compute_uv=False), 1e-320))
+    assert np.abs(naive - exact).max() > 1
+    assert np.abs(np.sort(logs)[::-1] - exact).max() > 0.1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_log_singular_values_of_a_gru(seed: int) -> None:
+    """Close, slowly falling values: n = 6, lags 1, 7, 60."""
+    cell = cells.GRU.random(6, 2, gain=2.0, seed=seed)
+    inputs = np.random.default_rng(seed).standard_normal((60, 2))
+    orbit = dynsys.simulate(cell, None, inputs=inputs)
+    jacobians = np.asarray(dynsys.as_map(cell).jacobian(orbit[:-1], inputs))
+    result = dynsys.gradient_spectrum(cell, inputs=inputs, lags=[1, 7, 60])
+    for lag, values in zip((1, 7, 60), result.log_singular_values, strict=True):
+        np.testing.assert_allclose(values, exact_log_singular_values(jacobians[:lag], 300), rtol=0, atol=1e-9)
+
+
+def test_gates_that_swap_order_in_a_diagonal_cell() -> None:
+    """GRU without recurrent weights: log sigma_i = sum of log z_i, exactly, although the order turns at lag 60."""
+    zero = np.zeros((3, 3))
+    cell = cells.GRU(U_z=zero, U_r=zero, U_h=zero, W_z=[[1.0], [-1.0], [0.2]])
+    x = np.concatenate([np.full((60, 1), -3.0), np.full((60, 1), 3.0)])
+    result = dynsys.gradient_spectrum(cell, inputs=x, lags=[30, 60, 90, 120])
+    for lag, values in zip((30, 60, 90, 120), result.log_singular_values, strict=True):
+        wanted = log_expit(x[:lag] * np.array([1.0, -1.0, 0.2])).sum(axis=0)
+        np.testing.assert_allclose(values, -np.sort(-wanted), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("coupling", [1e-2, 1e-4, 1e-8, 1e-12, 1e-15])
+def test_gates_that_swap_order_in_a_coupled_product(coupling: float) -> None:
+    """Two rates swap at half time, weakly coupled, lag 120, against 400 digits: right, or marked as untrusted.
+
+    What flows through a coupling c is known to about eps / c.
+    """
+    generator = np.random.default_rng(0)
+    rates = np.array([[-1.5, -0.2, -0.6]] * 60 + [[-0.2, -1.5, -0.6]] * 60)
+    matrices = np.exp(rates)[:, :, np.newaxis] * (np.eye(3) + coupling * generator.standard_normal((120, 3, 3)))
+    f, entries = product_of(matrices)
+    result = dynsys.gradient_spectrum(f, np.zeros(3), entries, lags=[120])
+    exact = exact_log_singular_values(matrices, 400)
+    trusted = int(result.trusted[0])
+    atol = 1e-9 if coupling >= 1e-6 else 1e-6
+    np.testing.assert_allclose(result.log_singular_values[0][:trusted], exact[:trusted], rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("upper", [True, False])
+def test_triangular_product_whose_order_is_wrong_from_the_start(upper: bool) -> None:
+    """J = [[a, 1], [0, b]] with a << b (or transposed): the growing direction comes last."""
+    J = np.array([[0.01, 1.0], [0.0, 2.0]])
+    J = J if upper else J.T
+    exact = exact_log_singular_values(np.broadcast_to(J, (200, 2, 2)), 1600)
+    result = dynsys.gradient_spectrum(linear(J), lags=[200])
+    np.testing.assert_allclose(result.log_singular_values[0], exact, rtol=0, atol=1e-9)
+
+
+def test_ten_thousand_steps_of_growth_stay_finite() -> None:
+    """Symmetric U with eigenvalues e^1.2, e^0.1, e^-2: log sigma = lag times these, far beyond e^709."""
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
+    rates = np.array([1.2, 0.1, -2.0])
+    result = dynsys.gradient_spectrum(linear(Q @ np.diag(np.exp(rates)) @ Q.T), lags=[10, 1000, 10_000])
+    assert np.isfinite(result.log_singular_values).all()
+    np.testing.assert_allclose(result.log_singular_values, np.outer([10, 1000, 10_000], rates), rtol=1e-10)
+    np.testing.assert_allclose(result.finite_time_exponents, [rates] * 3, rtol=1e-10)
+
+
+@pytest.mark.parametrize("g", [1.0, 0.9, 1.1])
+def test_orthogonal_network_is_an_isometry_at_every_lag(g: float) -> None:
+    """All sigma = g^tau (Saxe et al. 2014)."""
+    Q = np.linalg.qr(np.random.default_rng(1).standard_normal((6, 6)))[0]
+    lags = [1, 10, 100, 1000]
+    result = dynsys.gradient_spectrum(linear(g * Q), lags=lags)
+    wanted = np.array(lags)[:, np.newaxis] * math.log(g) * np.ones(6)
+    np.testing.assert_allclose(result.log_singular_values, wanted, rtol=1e-12, atol=1e-11)
+
+
+@pytest.mark.parametrize("lag", [1, 5, 50, 400])
+def test_jordan_block_in_closed_form(lag: int) -> None:
+    """U = [[a, b], [0, a]]: sigma_1 sigma_2 = a^(2t), sigma_1^2 + sigma_2^2 = 2 a^(2t) + (t b a^(t-1))^2."""
+    a, b = 0.9, 0.5
+    result = dynsys.gradient_spectrum(linear([[a, b], [0, a]]), lags=[lag])
+    s = (lag * b / a) ** 2 / 2 + 1
+    half_gap = math.acosh(s) / 2  # sigma_1 / sigma_2 = exp(2 * half_gap)
+    wanted = lag * math.log(a) + np.array([half_gap, -half_gap])
+    np.testing.assert_allclose(result.log_singular_values[0], wanted, rtol=0, atol=1e-10)
+
+
+def test_linear_map_has_the_singular_values_of_the_matrix_power() -> None:
+    U = np.random.default_rng(5).standard_normal((5, 5)) / math.sqrt(5)
+    result = dynsys.gradient_spectrum(linear(U), lags=[1, 3, 6])
+    for lag, values in zip((1, 3, 6), result.log_singular_values, strict=True):
+        power = np.linalg.matrix_power(U, lag)
+        np.testing.assert_allclose(values, np.log(np.linalg.svd(power, compute_uv=False)), atol=1e-9)
+
+
+# Exact zeros
+
+
+def test_relu_units_that_are_off_are_lost_exactly() -> None:
+    """IRNN, U = I: sigma is 0 or 1."""
+    cell = cells.Elman(U=np.eye(4), activation="relu")
+    result = dynsys.gradient_spectrum(cell, [1.0, -1.0, 2.0, -0.5], lags=[1, 50])
+    np.testing.assert_array_equal(result.log_singular_values, [[0, 0, -np.inf, -np.inf]] * 2)
+    assert result.lost.tolist() == [2, 2]
+
+
+def test_a_unit_off_for_one_step_is_lost_and_the_smallest_value_is_kept() -> None:
+    """diag(1, e^-2, 1/2), unit 0 off at the first step only: {-tau log 2, -2 tau, -inf}, at every lag."""
+    cell = cells.Elman(U=np.diag([1.0, math.exp(-2), 0.5]), W=[[1.0], [0.0], [0.0]], activation="relu")
+    x = np.ones((60, 1))
+    x[0] = -100.0
+    lags = [2, 10, 30, 60]
+    result = dynsys.gradient_spectrum(cell, [1.0, 1.0, 1.0], x, lags=lags)
+    wanted = [[-lag * math.log(2), -2.0 * lag, -np.inf] for lag in lags]
+    np.testing.assert_allclose(result.log_singular_values, wanted, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("when", [0, 5, 39])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_coupled_unit_off_for_one_step_costs_one_value(seed: int, when: int) -> None:
+    """Dense ReLU Jacobians diag(d_t) U with one zero in d at one step: n - 1 values, against 400 digits."""
+    generator = np.random.default_rng(seed)
+    U = generator.standard_normal((5, 5)) * np.exp(-np.arange(5))[:, np.newaxis]
+    matrices = np.broadcast_to(U, (40, 5, 5)).copy()
+    matrices[when, seed] = 0.0
+    exact = exact_log_singular_values(matrices, 800)
+    assert np.isneginf(exact).sum() == 1
+    f, entries = product_of(matrices)
+    result = dynsys.gradient_spectrum(f, np.zeros(5), entries, lags=[40])
+    np.testing.assert_allclose(result.log_singular_values[0], exact, rtol=0, atol=1e-8)
+    assert result.lost.tolist() == [1]
+
+
+def test_singular_weights_lose_their_rank_at_every_lag() -> None:
+    U = np.outer([1.0, 0.5, -1.0], [0.4, 0.3, -0.8])
+    result = dynsys.gradient_spectrum(cells.Elman(U=U, W=np.ones((3, 1))), inputs=np.ones((20, 1)), lags=[1, 5, 20])
+    assert np.isneginf(result.log_singular_values).sum(axis=1).tolist() == [2, 2, 2]
+
+
+# Horizons, batches, mistakes
+
+
+def test_horizon_is_the_last_lag_with_a_gain_of_one_hundredth() -> None:
+    """0.5^6 = 0.0156, 0.5^7 = 0.0078."""
+    result = dynsys.gradient_spectrum(linear(0.5 * np.eye(2)), lags=range(1, 21))
+    assert (result.horizon, result.horizon_first) == (6, 6)
+
+
+def test_no_horizon_where_the_gain_does_not_fall() -> None:
+    result = dynsys.gradient_spectrum(linear(np.eye(2)), lags=[1, 100])
+    assert result.horizon is None
+
+
+def test_first_and_last_crossing_differ_where_the_gain_recovers() -> None:
+    """One factor 0.2 for 5 steps, 5 for 4, then 0.2: above 0.01 at 1-2, below at 3-6, above at 7-11, then below."""
+    factors = np.array([0.2] * 5 + [5.0] * 4 + [0.2] * 10)
+    gains = np.cumprod(factors)
+    f = dynsys.as_map(lambda h, x: x * h, 1, 1)
+    result = dynsys.gradient_spectrum(f, [0.0], factors[:, np.newaxis], lags=range(1, 20))
+    above = np.flatnonzero(gains >= 0.01) + 1
+    assert result.horizon == above.max()
+    assert result.horizon_first == np.flatnonzero(gains < 0.01).min()
+    assert result.horizon != result.horizon_first
+
+
+def test_starts_are_analysed_one_by_one() -> None:
+    cell = cells.Elman.random(4, 1, gain=1.5)
+    starts = np.random.default_rng(0).standard_normal((3, 4))
+    together = dynsys.gradient_spectrum(cell, starts, lags=[1, 20])
+    for b in range(3):
+        alone = dynsys.gradient_spectrum(cell, starts[b], lags=[1, 20])
+        np.testing.assert_allclose(together.by_start[b], alone.log_singular_values, atol=1e-10)
+    np.testing.assert_allclose(together.log_singular_values, together.by_start.mean(axis=0), atol=1e-13)
+
+
+def test_leading_values_are_those_of_the_whole() -> None:
+    cell = cells.Elman.random(6, 0, gain=1.5)
+    whole, few = (dynsys.gradient_spectrum(cell, np.ones(6), lags=[4, 9], k=k) for k in (None, 2))
+    np.testing.assert_array_equal(few.log_singular_values, whole.log_singular_values[:, :2])
+
+
+def test_values_do_not_depend_on_which_lags_are_asked_for_nor_on_the_seed() -> None:
+    cell, inputs, _ = random_network(0, 6, 60)
+    one = dynsys.gradient_spectrum(cell, inputs=inputs, lags=[60])
+    many = dynsys.gradient_spectrum(cell, inputs=inputs, lags=range(1, 61), seed=5)
+    np.testing.assert_allclose(one.log_singular_values[0], many.log_singular_values[-1], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lags": [5, 3]}, "increasing"),
+        ({"lags": [3, 3]}, "increasing"),
+        ({"lags": [0, 3]}, "increasing"),
+        ({"lags": []}, "increasing"),
+        ({"lags": [1.5, 3]}, "integers"),
+        ({"lags": [3], "k": 0}, "between 1 and"),
+        ({"lags": [3], "k": 4}, "between 1 and"),
+        ({"lags": [5], "inputs": np.zeros((4, 2))}, "4 steps"),
+        ({"lags": [5], "start": np.zeros(5)}, "3"),
+    ],
+)
+def test_mistakes_are_named(arguments: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        dynsys.gradient_spectrum(cells.Elman.random(3, 2), **arguments)
+
+
+def test_a_runaway_orbit_is_an_error_and_no_warning() -> None:
+    f = dynsys.as_map(lambda x: x**2 + 1, 1)
+    with pytest.raises(AnalysisError, match="range"):
+        dynsys.gradient_spectrum(f, [2.0], lags=[100])
