@@ -12,6 +12,7 @@ from dynsys import stability
 from dynsys.combinators import as_map
 from dynsys.completeness import Completeness, chao1, index_signs
 from dynsys.errors import InputError, ShapeError
+from dynsys.homotopy import fixed_points_on_path
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, SearchBox, numbers
 from dynsys.root_search import distinct, polish, search, solve_each
@@ -19,6 +20,7 @@ from dynsys.search_box import search_box
 from dynsys.types import Array, ArrayLike, Booleans, Complex, Integers
 
 SAME = 1e-7  # polished states closer than this (relative to 1 + |x|) are one point
+PATH_ROUNDS = 3  # rounds of continuation paths, while they give new points and the index test asks for more
 LARGEST_ERROR = 1e-6  # a point counts only if it is known this well (relative to 1 + max|x|)
 
 
@@ -89,7 +91,8 @@ class FixedPoints:
     Attributes:
         points: the fixed points. slow: slow points (local minima of the speed that are not zero), another kind of
             answer. completeness: what may have been missed.
-        input: (m,) the constant input. box: where uniform starts were drawn. n_starts, seed: of the search.
+        input: (m,) the constant input. box: where uniform starts were drawn. reach: the box that the map carries into
+            itself, which the index test is about; where none is known, the same. n_starts, seed: of the search.
         stalled: starts that ended at neither. rejected: converged states whose true position is not known to
             `LARGEST_ERROR`, or that lie outside the reachable box.
         step_duration: seconds per step, or None.
@@ -100,6 +103,7 @@ class FixedPoints:
     completeness: Completeness
     input: Array
     box: SearchBox
+    reach: SearchBox
     n_starts: int
     seed: int
     tol: float
@@ -164,8 +168,9 @@ def find_fixed_points(
     """Fixed points of `f` at a constant input, with stability and an account of what may be missing.
 
     Two stages: `n_starts` uniform points of the reachable box (their hits feed the completeness estimate) and your
-    `starts`; then midpoints and means of the points found, round by round, until no new one turns up. Every point is
-    polished by Newton, and its residual, error and multipliers are measured again at the end.
+    `starts`; then midpoints and means of the points found, round by round, until no new one turns up. Where that finds
+    nothing, or the index test says that something is missing, continuation paths from random states follow, and more
+    starts. Every point is polished by Newton, and its residual, error and multipliers are measured again at the end.
 
     Args:
         f: the map (anything `as_map` reads).
@@ -188,15 +193,21 @@ def find_fixed_points(
     # Starts may meet infinite slopes or run off; what is then not finite is judged, not warned of.
     with one_blas_thread(), np.errstate(all="ignore"):
         box = search_box(f, vector, given, seed)
-        found = _Collection(f, vector, box, tol)
+        found = _Collection(f, vector, box, f.box(vector, vector) or box, tol)
         generator = np.random.default_rng(seed)
         uniform = generator.uniform(box.low, box.high, (n_starts, f.state_size))
         found.add(uniform, "uniform start", count_hits=True)
         found.add(given, "given start")
         if n_starts:
             _second_stage(found, n_starts, generator)
+            for _ in range(PATH_ROUNDS):
+                if len(found.roots) and _index(found)[0] in (None, 1):
+                    break
+                # Nothing found, or the signs say that something is missing: search on before reporting it.
+                if not found.follow_paths(generator):
+                    break
+                _second_stage(found, n_starts, generator)
             if _index(found)[0] not in (None, 1):
-                # The signs say that something is missing: search on before reporting it.
                 more = generator.uniform(box.low, box.high, (_affordable(4 * n_starts, f.state_size), f.state_size))
                 found.add(more, "further uniform start")
                 _second_stage(found, n_starts, generator)
@@ -223,8 +234,8 @@ def _starts(f: Map, starts: ArrayLike | None) -> Array:
 class _Collection:
     """The distinct roots and slow points met so far."""
 
-    def __init__(self, f: Map, input: Array, box: SearchBox, tol: float) -> None:
-        self.f, self.input, self.box, self.tol = f, input, box, tol
+    def __init__(self, f: Map, input: Array, box: SearchBox, reach: SearchBox, tol: float) -> None:
+        self.f, self.input, self.box, self.reach, self.tol = f, input, box, reach, tol
         self.roots = np.zeros((0, f.state_size))
         self.hits = np.zeros(0, dtype=np.int64)
         self.found_by: list[str] = []
@@ -236,7 +247,7 @@ class _Collection:
         """Search from `starts` (k, n); returns how many new points that gave."""
         if not len(starts):
             return 0
-        ended = search(self.f, starts, self.input, self.box)
+        ended = search(self.f, starts, self.input, self.reach)
         met = ended.states[ended.met_root]
         self.stalled += int((~ended.met_root & ~ended.met_slow).sum())
         slow = ended.states[ended.met_slow]
@@ -245,11 +256,29 @@ class _Collection:
         if not len(met):
             return 0
         leaders, group = distinct(met, 10 * SAME)
-        polished = polish(self.f, met[leaders], self.input)
-        good = self._known_well(polished)
         counts = np.bincount(group, minlength=len(leaders))
-        self.rejected += int(counts[~good].sum())
-        self._merge(polished[good], counts[good] if count_hits else np.zeros(int(good.sum()), dtype=np.int64), origin)
+        self._take(met[leaders], counts if count_hits else 0 * counts, origin)
+        return len(self.roots) - before
+
+    def _take(self, states: Array, counts: Integers, origin: str) -> None:
+        """Polish states near roots, keep those that hold up, and count how often each was met."""
+        polished = polish(self.f, states, self.input)
+        good = self._known_well(polished)
+        self.rejected += int(np.maximum(counts, 1)[~good].sum())
+        self._merge(polished[good], counts[good], origin)
+
+    def follow_paths(self, generator: np.random.Generator) -> int:
+        """Continuation from random states to fixed points: arrives where random starts stall. New points found."""
+        before = len(self.roots)
+        count, steps = (12, 1000) if self.reach.invariant else (4, 200)
+        low, high = np.maximum(self.box.low, -1.0), np.minimum(self.box.high, 1.0)
+        low, high = np.where(low < high, low, self.box.low), np.where(low < high, high, self.box.high)
+        ends = [
+            fixed_points_on_path(self.f, x, self.input, steps) for x in generator.uniform(low, high, (count, len(low)))
+        ]
+        states = np.concatenate(ends)
+        if len(states):
+            self._take(states, np.zeros(len(states), dtype=np.int64), "continuation path")
         return len(self.roots) - before
 
     def _merge(self, states: Array, counts: Integers, origin: str) -> None:
@@ -265,9 +294,9 @@ class _Collection:
         size = 1.0 + np.abs(states).max(axis=1)
         _, residuals, errors, rounding, _ = measure(self.f, states, self.input)
         good = (residuals <= self.tol * size) & (errors + rounding <= LARGEST_ERROR * size)
-        if self.box.invariant:
+        if self.reach.invariant:
             slack = LARGEST_ERROR * size[:, np.newaxis]
-            good &= ((states >= self.box.low - slack) & (states <= self.box.high + slack)).all(axis=1)
+            good &= ((states >= self.reach.low - slack) & (states <= self.reach.high + slack)).all(axis=1)
         return np.asarray(good)
 
 
@@ -305,14 +334,14 @@ def _second_stage(found: _Collection, n_starts: int, generator: np.random.Genera
 
 def _index(found: _Collection) -> tuple[int | None, str]:
     """The sum of sign det(I - J), or None with the reason why the index test does not apply."""
-    if not found.box.invariant:
+    if not found.reach.invariant:
         return None, "not applied: the map is not known to carry the box into its interior"
     if not len(found.roots):
         return 0, "a map of a box into its interior has at least one fixed point"
     signs, clear = index_signs(found.f.jacobian(found.roots, found.input))
     if not clear.all():
         return None, f"not applied: det(I - J) is zero within rounding at {int((~clear).sum())} points"
-    inside = ((found.roots > found.box.low) & (found.roots < found.box.high)).all(axis=1)
+    inside = ((found.roots > found.reach.low) & (found.roots < found.reach.high)).all(axis=1)
     if not inside.all():
         return None, "not applied: a point lies on the boundary of the box"
     return int(signs.sum()), "valid: the box is carried into its interior and det(I - J) is not zero at any point"
@@ -342,6 +371,7 @@ def _result(f: Map, found: _Collection, n_starts: int, seed: int, step_duration:
         ),
         input=found.input,
         box=found.box,
+        reach=found.reach,
         n_starts=n_starts,
         seed=seed,
         tol=found.tol,

@@ -30,8 +30,10 @@ class Search:
     met_slow: Booleans
 
 
-def search(f: Map, starts: Array, input: Array, box: SearchBox | None, max_steps: int = 80) -> Search:
+def search(f: Map, starts: Array, input: Array, box: SearchBox | None, max_steps: int | None = None) -> Search:
     """Levenberg-Marquardt from every row of `starts` (B, n) at the constant input (m,)."""
+    if max_steps is None:
+        max_steps = 80 if f.state_size <= 64 else 30  # where a step costs n^3, patience is better spent on more starts
     size = max(1, MEMORY // (8 * 4 * f.state_size**2))
     pieces = [_search_piece(f, starts[i : i + size], input, box, max_steps) for i in range(0, len(starts), size)]
     if not pieces:

@@ -11,9 +11,23 @@ from dynsys.types import Array
 FAR = 1e6  # orbits and starts beyond this say nothing about where to look
 
 
+TOO_WIDE = 20.0  # a reachable box wider than this is true, but says little about where states are
+
+
 def search_box(f: Map, input: Array, starts: Array, seed: int) -> SearchBox:
-    """The map's own box at this constant input (m,), else one guessed from orbits and from `starts` (k, n)."""
-    return f.box(input, input) or _guessed(f, input, starts, seed)
+    """Where uniform starts are drawn at this constant input (m,): the map's own box, unless nothing useful bounds it.
+
+    An LSTM's cell state is bounded by max i / (1 - max f), which may be thousands; its orbits stay within a few units.
+    Such a box, and where there is none, gives way to one guessed from orbits and from `starts` (k, n).
+    """
+    own = f.box(input, input)
+    if own is not None and float((own.high - own.low).max()) <= TOO_WIDE:
+        return own
+    guess = _guessed(f, input, starts, seed)
+    if own is None:
+        return guess
+    low, high = np.maximum(own.low, guess.low), np.minimum(own.high, guess.high)
+    return SearchBox(low, high, False, "the part of the reachable box that orbits visit, half as wide again")
 
 
 def _guessed(f: Map, input: Array, starts: Array, seed: int) -> SearchBox:

@@ -17,6 +17,7 @@ from dynsys.gradients import GradientSpectrum, gradient_spectrum
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import Map
 from dynsys.orbits import simulate
+from dynsys.search_box import search_box
 from dynsys.stability import TransientGrowth, transient_growth
 from dynsys.trials import Trials
 from dynsys.types import Array, ArrayLike, Progress
@@ -117,10 +118,8 @@ def _visited(f: Map, trials: Trials | None, input: Array, seed: int) -> Array:
     if trials is not None:
         states = simulate(f, None, trials.inputs)
         return states if states.ndim == 3 else states[:, np.newaxis]
-    box = f.box(input, input)
-    generator = np.random.default_rng(seed)
-    shape = (64, f.state_size)
-    starts = generator.uniform(box.low, box.high, shape) if box is not None else generator.standard_normal(shape)
+    box = search_box(f, input, np.zeros((0, f.state_size)), seed)
+    starts = np.random.default_rng(seed).uniform(box.low, box.high, (64, f.state_size))
     driving = np.broadcast_to(input, (FREE_LAG, 1, f.input_size))
     with np.errstate(all="ignore"):
         orbits = simulate(f, starts, driving)
@@ -149,11 +148,8 @@ def _lyapunov(f: Map, trials: Trials | None, input: Array, seed: int) -> Lyapuno
 
 def _typical(f: Map, input: Array, seed: int) -> Array:
     """A start for autonomous orbits that is not a symmetric point such as the origin, which may be unstable."""
-    box = f.box(input, input)
-    generator = np.random.default_rng(seed)
-    if box is None:
-        return 0.1 * generator.standard_normal(f.state_size)
-    return generator.uniform(box.low, box.high)
+    box = search_box(f, input, np.zeros((0, f.state_size)), seed)
+    return np.random.default_rng(seed).uniform(box.low, box.high)
 
 
 def _gradients(f: Map, trials: Trials | None, input: Array, seed: int) -> GradientSpectrum:
