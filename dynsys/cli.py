@@ -68,7 +68,7 @@ def _model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.argument("model", type=click.Path(path_type=Path)),
         click.option("--module", metavar="PREFIX", help="Which recurrent module, if the file has several."),
         click.option("--nonlinearity", metavar="NAME", help="tanh or relu, for plain RNNs, whose files do not say."),
-        click.option("--seed", default=0, show_default=True, help="Of all random choices."),
+        click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of all random choices."),
         click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
     ]
     return functools.reduce(lambda f, option: option(f), reversed(options), command)
@@ -82,7 +82,12 @@ _trials = click.option(
     help="Arrays `inputs` (trials, steps, m) or `tokens`.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
-_duration = click.option("--step-duration", type=float, metavar="SECONDS", help="Length of a step: adds times in ms.")
+_duration = click.option(
+    "--step-duration",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Length of a step: adds times in ms.",
+)
 
 
 @main.command()
@@ -91,7 +96,13 @@ _duration = click.option("--step-duration", type=float, metavar="SECONDS", help=
 @click.option("--format", "formats", multiple=True, type=click.Choice(("html", "pdf", "json")), help="Repeatable; all.")
 @_trials
 @_input
-@click.option("--starts", default=1024, show_default=True, help="Uniform starts of the fixed-point search.")
+@click.option(
+    "--starts",
+    default=1024,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Uniform starts of the fixed-point search.",
+)
 @_duration
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit with 1 if a finding is at least this grave.")
 @_json
@@ -144,7 +155,9 @@ def report(
 @_model_options
 @_input
 @_trials
-@click.option("--starts", default=1024, show_default=True, help="Uniform starts in the reachable box.")
+@click.option(
+    "--starts", default=1024, show_default=True, type=click.IntRange(min=0), help="Uniform starts in the reachable box."
+)
 @click.option("--tol", default=1e-12, show_default=True, help="Largest residual, relative to 1 + max|x|.")
 @_duration
 @click.option(
@@ -271,7 +284,7 @@ def gradients(
 @main.command("cells")
 @_json
 def list_cells(as_json: bool) -> None:
-    """List the cells that dynsys knows, with their equations."""
+    """List the cells that dynsys knows: equations, shapes, conventions, source."""
     from dynsys.cell_list import known_cells
 
     known = known_cells()
@@ -279,8 +292,8 @@ def list_cells(as_json: bool) -> None:
         click.echo(json.dumps(known, ensure_ascii=False))
         return
     for cell in known:
-        click.echo(f"{cell['name']}: {cell['summary']}")
-        click.echo(f"    parameters {', '.join(cell['parameters'])}; state ({', '.join(cell['state'])})")
+        click.echo(cell["name"])
+        click.echo("    " + cell["description"].replace("\n", "\n    ").replace("\n    \n", "\n\n") + "\n")
 
 
 def _loaded(model: Path, module: str | None, nonlinearity: str | None) -> Any:

@@ -188,6 +188,8 @@ def find_fixed_points(
     given = _starts(f, starts)
     if n_starts < 0 or (n_starts == 0 and not len(given)):
         raise InputError(f"nothing to start from: n_starts={n_starts} and {len(given)} starts given.")
+    if step_duration is not None and not step_duration > 0:
+        raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
     if not tol > 0:
         raise InputError(f"`tol` must be positive, got {tol}.")
     # Starts may meet infinite slopes or run off; what is then not finite is judged, not warned of.

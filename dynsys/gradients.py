@@ -65,10 +65,9 @@ class GradientSpectrum:
         horizon = "beyond the largest lag" if self.horizon is None else f"{self.horizon} steps"
         lines = [f"{self.map_name}: gradient spectrum, {self.drive}; memory horizon (gain >= 0.01): {horizon}"]
         for lag, values in zip(self.lags, self.log_singular_values, strict=True):
-            middle = float(np.median(values))
-            lines.append(
-                f"lag {lag:6d}: log gain {values[0]: .4f} (median {middle: .4f}, least {values[-1]: .4f}) nats"
-            )
+            whole = len(values) == self.n
+            rest = f"median {np.median(values):.4f}, least" if whole else f"number {len(values)} of {self.n}:"
+            lines.append(f"lag {lag:6d}: log gain {values[0]: .4f} nats ({rest} {values[-1]:.4f})")
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
 
 

@@ -83,8 +83,8 @@ class LyapunovSpectrum:
         lines = [f"{self.map_name}: {self.k} of {self.n} Lyapunov exponents, {self.drive}"]
         for i, (value, error) in enumerate(zip(self.exponents, self.standard_errors, strict=True)):
             lines.append(f"{i:4d}  {value: .6f} +- {error:.1e} nats/step{'' if i < self.trusted else '   (untrusted)'}")
-        residual = "not available (k < n)" if self.residual is None else f"{self.residual:.1e}"
-        lines.append(f"determinant sum-rule residual {residual} nats/step; {self.method}")
+        residual = "not available for k < n" if self.residual is None else f"{self.residual:.1e} nats/step"
+        lines.append(f"determinant sum-rule residual {residual}; {self.method}")
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
 
 

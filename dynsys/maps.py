@@ -139,7 +139,11 @@ class Map(ABC):
             )
         if vector.shape != (self.input_size,):
             raise ShapeError(f"{self.name} takes {self.input_size} inputs, got an input of shape {vector.shape}.")
+        require_finite(vector, "input")
         return vector
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.name}, {self.state_size} state variables, {self.input_size} inputs>"
 
     def _columns(self, state: ArrayLike, input: ArrayLike | None) -> tuple[Array, Array, tuple[int, ...]]:
         states = numbers(state, "state")
@@ -182,6 +186,12 @@ def numbers(value: ArrayLike, what: str) -> Array:
         return np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"`{what}` must be an array of real numbers, got {type(value).__name__}: {error}.") from None
+
+
+def require_finite(array: Array, what: str) -> None:
+    """Raise InputError if `array` has NaN or infinite values."""
+    if not np.isfinite(array).all():
+        raise InputError(f"`{what}` has values that are not finite (NaN or infinity).")
 
 
 def _to_columns(states: Array) -> Array:

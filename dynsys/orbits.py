@@ -8,7 +8,7 @@ import numpy as np
 
 from dynsys.combinators import as_map
 from dynsys.errors import InputError, ShapeError
-from dynsys.maps import Map, numbers
+from dynsys.maps import Map, numbers, require_finite
 from dynsys.types import Array, ArrayLike
 
 
@@ -50,6 +50,7 @@ def sequence(f: Map, inputs: ArrayLike) -> Array:
     array = numbers(f.encode(inputs) if hasattr(f, "encode") else inputs, "inputs")
     if array.ndim not in (2, 3) or array.shape[-1] != f.input_size:
         raise ShapeError(f"`inputs` must be (T, m) or (T, batch, m) with m = {f.input_size}, got {array.shape}.")
+    require_finite(array, "inputs")
     return array if array.ndim == 3 else array[:, np.newaxis, :]
 
 

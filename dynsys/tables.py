@@ -23,7 +23,8 @@ def complex_text(z: complex) -> str:
 def fixed_points_text(result: FixedPoints, most: int = 40) -> str:
     """The table of fixed points and the three statements on completeness."""
     points = result.points
-    kinds = ", ".join(f"{points.kinds.count(k)} {k}" for k in dict.fromkeys(points.kinds))
+    counts = {kind: points.kinds.count(kind) for kind in dict.fromkeys(points.kinds)}
+    kinds = ", ".join(f"{n} {kind}" + ("s" if n > 1 and kind != "undecided" else "") for kind, n in counts.items())
     lines = [f"{result.map_name}: {len(points)} fixed points" + (f" ({kinds})" if kinds else "")]
     rows = [
         [
@@ -32,6 +33,7 @@ def fixed_points_text(result: FixedPoints, most: int = 40) -> str:
             str(points.n_unstable[i]),
             complex_text(points.multipliers[i, 0]),
             f"{points.time_constants[i, 0]:.4g}",
+            *([f"{1e3 * result.step_duration * points.time_constants[i, 0]:.4g}"] if result.step_duration else []),
             f"{points.residuals[i]:.1e}",
             f"{points.errors[i]:.1e}",
             str(points.hits[i]),
@@ -39,7 +41,8 @@ def fixed_points_text(result: FixedPoints, most: int = 40) -> str:
         for i in range(min(len(points), most))
     ]
     if rows:
-        header = ["#", "kind", "unstable", "multiplier", "tau (steps)", "residual", "error", "hits"]
+        tau_ms = ["tau (ms)"] if result.step_duration else []
+        header = ["#", "kind", "unstable", "multiplier", "tau (steps)", *tau_ms, "residual", "error", "hits"]
         lines.append(aligned(header, rows))
     if len(points) > most:
         lines.append(f"... and {len(points) - most} more (--json has them all)")

@@ -16,6 +16,7 @@ from dynsys.reporting.wording import number, percent, plural
 from dynsys.types import Array
 
 GREY = COLOURS[5]
+MOST_SHAPES = 3  # unstable directions that have a mark of their own
 MANY = 2000  # marks above which they are drawn as pixels
 
 
@@ -39,16 +40,22 @@ def _looks(n_unstable: int, undecided: int) -> dict[str, Any]:
     return {"marker": ("s", "^", "v")[min(n_unstable, 3) - 1], "edgecolors": colour, "facecolors": "none"}
 
 
-def _class_name(n_unstable: int, undecided: int) -> str:
+def _class_name(study: Study, n_unstable: int, undecided: int) -> str:
     if undecided:
         return "undecided"
-    return "attractor (stable)" if n_unstable == 0 else f"{n_unstable} unstable"
+    if n_unstable == 0:
+        return "attractor (stable)"
+    more = n_unstable == MOST_SHAPES and (study.fixed_points.points.n_unstable > MOST_SHAPES).any()
+    return f"{n_unstable}{' or more' if more else ''} unstable"
 
 
 def _classes(study: Study) -> list[tuple[tuple[int, int], Array]]:
     """Points grouped by how they are drawn: ((n_unstable up to 3, undecided?), indices)."""
     points = study.fixed_points.points
-    keys = [(int(min(u, 3)), int(bool(d) and u == 0)) for u, d in zip(points.n_unstable, points.undecided, strict=True)]
+    keys = [
+        (int(min(u, MOST_SHAPES)), int(bool(d) and u == 0))
+        for u, d in zip(points.n_unstable, points.undecided, strict=True)
+    ]
     return [(key, np.array([i for i, other in enumerate(keys) if other == key])) for key in sorted(set(keys))]
 
 
@@ -110,7 +117,7 @@ def _portrait_panel(plane: Any, study: Study, paths: Array, mean: Array, axes: A
                 step = reach * way / size if size > 1e-12 else np.zeros(2)
                 ends = np.stack([at[k] - step, at[k] + step])
                 plane.plot(ends[:, 0], ends[:, 1], color=looks["edgecolors"], lw=1.1, zorder=2)
-        plane.scatter(*at[rows].T, s=34, linewidths=1.3, zorder=3, label=_class_name(unstable, open_), **looks)
+        plane.scatter(*at[rows].T, s=34, linewidths=1.3, zorder=3, label=_class_name(study, unstable, open_), **looks)
 
 
 def spectrum(study: Study) -> Figure | None:
@@ -128,7 +135,7 @@ def spectrum(study: Study) -> Figure | None:
             z = points.multipliers[rows].ravel()
             looks = _looks(unstable, open_)
             plane.scatter(
-                z.real, z.imag, s=16, linewidths=0.9, label=_class_name(unstable, open_), alpha=0.85, zorder=2,
+                z.real, z.imag, s=16, linewidths=0.9, label=_class_name(study, unstable, open_), alpha=0.85, zorder=2,
                 rasterized=len(z) > MANY, **looks,
             )  # fmt: skip
         far = max(1.15, float(np.abs(points.multipliers).max()) * 1.08)

@@ -181,7 +181,7 @@ def _settling(study: Study) -> Iterator[Finding]:
             title=f"{percent(basins.elsewhere)} of orbits were not at rest after {basins.steps} steps",
             value=basins.elsewhere,
             uncertainty=None,
-            shown=percent(basins.elsewhere),
+            shown=f"{round(basins.elsewhere * basins.n_starts)} of {basins.n_starts} orbits",
             method=method,
             meaning="They approach slowly, run off, or move for ever (quasiperiodic or chaotic).",
             advice="The largest Lyapunov exponent tells these apart: see below.",

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from dynsys.gradients import GradientSpectrum
 from dynsys.maps import Map
 from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Section, Table
 from dynsys.reporting.study import Study
-from dynsys.reporting.wording import minus, multiplier, number, percent, plural, small, with_error
+from dynsys.reporting.wording import even, minus, multiplier, number, percent, plural, small, with_error
 from dynsys.stability import TransientGrowth
 from dynsys.tables import completeness_text
 
@@ -170,13 +171,13 @@ def _time_table(study: Study) -> Table:
             str(i + 1),
             points.kinds[i],
             f"{np.abs(points.multipliers[i, 0]):.6f}",
-            number(tau, 3),
-            number(turn, 3) if math.isfinite(turn) else "–",
-            number(float(points.henrici[i]), 2),
+            even(tau),
+            even(turn) if math.isfinite(turn) else "–",
+            f"{points.henrici[i]:.2f}",
             _growth_text(growth),
         ]
         if duration is not None:
-            row.insert(4, number(1e3 * duration * tau, 3))
+            row.insert(4, even(1e3 * duration * tau))
         rows.append(tuple(row))
     return Table(
         caption="The slowest or most unstable mode of each fixed point, and how far its Jacobian is from normal.",
@@ -293,10 +294,28 @@ def _lyapunov(study: Study, figures: dict[str, Figure]) -> Section:
     if facts:
         text += " " + "; ".join(facts) + "."
     blocks: list[Block] = [Paragraph(text)]
+    if study.trials is not None and study.gradients is not None:
+        blocks.append(Paragraph(_finite_time(study.gradients)))
     if "exponents" in figures:
         blocks.append(figures["exponents"])
     blocks += [Paragraph(note[0].upper() + note[1:] + ".") for note in result.notes]
     return Section("lyapunov", "Lyapunov exponents", tuple(blocks))
+
+
+def _finite_time(result: GradientSpectrum) -> str:
+    """The exponents of single trials, which are another thing than those of an endless drive."""
+    lag = int(result.lags[-1])
+    each = result.by_start[:, -1, 0] / lag
+    spread = float(np.std(each, ddof=1)) if len(each) > 1 else math.nan
+    said = f"{number(float(each.mean()), 3)} nats/step"
+    said += f", standard deviation {number(spread, 2)}" if len(each) > 1 else ""
+    return (
+        f"Finite-time exponent of single trials, as they are (own start, {plural(lag, 'step')}, nothing discarded): "
+        "largest "
+        f"{said} over {plural(len(each), 'trial')}. It contains the transient growth that the average above leaves "
+        "out; the "
+        "two may even differ in sign."
+    )
 
 
 def _gradients(study: Study, figures: dict[str, Figure]) -> Section:

@@ -28,6 +28,13 @@ def number(value: float, digits: int = 4) -> str:
     return minus(f"{value:.{digits}g}")
 
 
+def even(value: float, digits: int = 3) -> str:
+    """Like `number`, with the zeros that line up the cells of a table."""
+    if not math.isfinite(value) or not 1e-3 <= abs(value) < 1e5:
+        return number(value, digits)
+    return minus(f"{value:#.{digits}g}".rstrip("."))
+
+
 def small(value: float) -> str:
     """A number whose size is the message, e.g. "2.2 × 10⁻¹⁶"; zero is "0"."""
     if value == 0 or not math.isfinite(value):
