@@ -8,8 +8,9 @@ from typing import Any
 
 def known_cells() -> list[dict[str, Any]]:
     """Name, first docstring line, equations and fields of each cell class in `cells`."""
-    import cells
+    from dynsys.loaders.recurrent import cells_package
 
+    cells = cells_package()
     kinds = [getattr(cells, name) for name in cells.__all__]
     kinds = [k for k in kinds if inspect.isclass(k) and issubclass(k, cells.Cell) and k is not cells.Cell]
     return [_described(kind) for kind in sorted(kinds, key=lambda k: k.__name__)]

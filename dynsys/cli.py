@@ -92,7 +92,7 @@ _duration = click.option(
 
 @main.command()
 @_model_options
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the files [default: reports/NAME].")
+@click.option("--out", type=str, help="Folder for the files [default: reports/NAME].")
 @click.option("--format", "formats", multiple=True, type=click.Choice(("html", "pdf", "json")), help="Repeatable; all.")
 @_trials
 @_input
@@ -112,7 +112,7 @@ def report(
     nonlinearity: str | None,
     seed: int,
     quiet: bool,
-    out: Path | None,
+    out: str | None,
     formats: tuple[str, ...],
     trials: Path | None,
     input_: str | None,
@@ -127,8 +127,8 @@ def report(
 
     made = dynsys.report(
         f,
-        out or Path("reports") / model.stem,
-        formats or ("html", "pdf", "json"),
+        Path("reports") / model.stem if out is None else out,
+        formats or _available_formats(),
         trials=_read_trials(trials, f),
         input=_vector(input_),
         n_starts=starts,
@@ -226,6 +226,8 @@ def lyapunov(
     if sequences is not None:
         joined = sequences.inputs.swapaxes(0, 1).reshape(-1, f.input_size)
         burn = len(joined) // 10 if discard is None else discard
+        if steps is None and burn >= len(joined):
+            raise InputError(f"--discard {burn} leaves nothing of the {len(joined)} steps of the trials.")
         total = len(joined) if steps is None else burn + steps
         inputs = joined[np.resize(np.arange(len(joined)), total)]
         steps, discard = total - burn, burn
@@ -275,7 +277,10 @@ def gradients(
     inputs: Array | None = None
     if sequences is not None:
         inputs = sequences.inputs
-        wanted = [lag for lag in wanted if lag <= sequences.length] or wanted
+        short = [lag for lag in wanted if lag > sequences.length]
+        if short and len(short) < len(wanted):
+            click.echo(f"dynsys: trials have {sequences.length} steps: lags {short} are left out.", err=True)
+            wanted = [lag for lag in wanted if lag <= sequences.length]
     elif constant is not None:
         inputs = np.broadcast_to(f.input_vector(constant), (max(wanted), f.input_size))
     _show(dynsys.gradient_spectrum(f, None, inputs, wanted, k, seed=seed, progress=_progress(quiet)), as_json)
@@ -294,6 +299,16 @@ def list_cells(as_json: bool) -> None:
     for cell in known:
         click.echo(cell["name"])
         click.echo("    " + cell["description"].replace("\n", "\n    ").replace("\n    \n", "\n\n") + "\n")
+
+
+def _available_formats() -> tuple[str, ...]:
+    """All formats, less PDF where its optional package is missing; asked for by name, that is an error."""
+    from importlib.util import find_spec
+
+    if find_spec("typst") is not None:
+        return ("html", "pdf", "json")
+    click.echo("dynsys: no PDF without typst (pip install typst); writing HTML and JSON.", err=True)
+    return ("html", "json")
 
 
 def _loaded(model: Path, module: str | None, nonlinearity: str | None) -> Any:

@@ -188,9 +188,9 @@ def find_fixed_points(
     given = _starts(f, starts)
     if n_starts < 0 or (n_starts == 0 and not len(given)):
         raise InputError(f"nothing to start from: n_starts={n_starts} and {len(given)} starts given.")
-    if step_duration is not None and not step_duration > 0:
+    if step_duration is not None and not 0 < step_duration < np.inf:
         raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
-    if not tol > 0:
+    if not 0 < tol < np.inf:
         raise InputError(f"`tol` must be positive, got {tol}.")
     # Starts may meet infinite slopes or run off; what is then not finite is judged, not warned of.
     with one_blas_thread(), np.errstate(all="ignore"):
@@ -382,7 +382,9 @@ def _result(f: Map, found: _Collection, n_starts: int, seed: int, step_duration:
         map_name=f.name,
         method=(
             f"Levenberg-Marquardt on |F(x) - x|^2 from {n_starts} uniform starts in the box ({found.box.origin}), "
-            "then from mixtures of the points found; Newton in float64; residual, error and multipliers re-measured"
+            "then from mixtures of the points found"
+            + (", and along continuation paths" if "continuation path" in found.found_by else "")
+            + "; Newton in float64; residual, error and multipliers re-measured"
         ),
         notes=f.notes,
         step_duration=step_duration,

@@ -21,6 +21,7 @@ from dynsys.rank import RankLoss
 from dynsys.types import Array, ArrayLike, Integers, Progress
 
 AGREEMENT = 1e-6  # nats, to which two frames must agree
+LONGEST = 10_000_000  # steps; a typing mistake, not a plan
 FORGOTTEN = math.log(0.01)  # nats: the memory horizon is where the largest gain falls below one hundredth
 
 
@@ -131,6 +132,8 @@ def _checked_lags(lags: Sequence[int]) -> list[int]:
     wanted = [int(lag) for lag in lags]
     if wanted != list(lags) or not wanted or wanted[0] < 1 or any(b <= a for a, b in itertools.pairwise(wanted)):
         raise InputError(f"`lags` must be increasing positive integers, got {list(lags)[:10]}.")
+    if wanted[-1] > LONGEST:
+        raise InputError(f"the largest lag is {wanted[-1]}; lags beyond {LONGEST} are refused.")
     return wanted
 
 

@@ -66,7 +66,7 @@ def completeness_text(result: FixedPoints) -> str:
             f"{high:.1f})."
         )
     if c.unseen_mass_bound is not None:
-        parts.append(f"At most {100 * c.unseen_mass_bound:.2g} % of starts lead elsewhere (95 %).")
+        parts.append(f"At most {100 * c.unseen_mass_bound:.2g} % of such starts lead to a point not listed (95 %).")
     if c.index_passed is None:
         parts.append(f"Index test {c.index_note}.")
     elif c.index_passed:

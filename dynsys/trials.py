@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from dynsys.errors import InputError, LoadError, ShapeError
-from dynsys.maps import Map, numbers
+from dynsys.maps import Map, numbers, require_finite
 from dynsys.types import AnyArray, Array
 
 
@@ -44,15 +44,7 @@ def load_trials(path: str | Path, f: Map) -> Trials:
     The file holds `inputs` (trials, steps, m) or (steps, m), or `tokens` (trials, steps) or (steps,) for a network
     with an embedding; and, if you have it, `hidden` (trials, steps, n), the recorded state h after each step.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if name in ("inputs", "tokens", "hidden")}
-    except FileNotFoundError:
-        raise LoadError(f"there is no trials file {str(path)!r}.") from None
-    except (OSError, ValueError, EOFError, KeyError, AttributeError) as error:
-        raise LoadError(f"cannot read trials from {str(path)!r}: {error}. Need an .npz file of plain arrays.") from None
-    except Exception as error:  # zipfile and zlib have errors of their own for damaged files
-        raise LoadError(f"cannot read trials from {str(path)!r}: {type(error).__name__}: {error}.") from None
+    arrays = _arrays(Path(path))
     if "inputs" not in arrays and "tokens" not in arrays:
         raise LoadError(
             f"{str(path)!r} has no array `inputs` (trials, steps, m) nor `tokens` (trials, steps); save it with "
@@ -61,6 +53,30 @@ def load_trials(path: str | Path, f: Map) -> Trials:
     inputs = arrays.get("inputs", arrays.get("tokens"))
     assert inputs is not None
     return as_trials(f, inputs, arrays.get("hidden"), Path(path).name, trials_first=True)
+
+
+def _arrays(path: Path) -> dict[str, AnyArray]:
+    """The arrays of an .npz file that trials are made of."""
+    whole = f"cannot read trials from {str(path)!r}:"
+    try:
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                raise LoadError(
+                    f"{whole} it is not an .npz file (a zip of arrays). Make one by np.savez(path, inputs=...)."
+                )
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files if name in ("inputs", "tokens", "hidden")}
+    except FileNotFoundError:
+        raise LoadError(f"there is no trials file {str(path)!r}.") from None
+    except OSError as error:
+        raise LoadError(f"{whole} {error.strerror or 'the file is damaged'}.") from None
+    except LoadError:
+        raise
+    except Exception as error:  # zipfile, zlib, struct and NumPy have errors of their own for damaged files
+        objects = "Object arrays" in str(error)
+        reason = "it holds Python objects; save plain numeric arrays" if objects else "the file is damaged or cut short"
+        raise LoadError(f"{whole} {reason}.") from None
 
 
 def as_trials(
@@ -104,4 +120,5 @@ def _hidden(f: Map, hidden: Any, driving: Array, origin: str, trials_first: bool
     expected = (*driving.shape[:2], f.output.stop - f.output.start)
     if array.shape != expected:
         raise ShapeError(f"`hidden` of {origin} has (steps, trials, units) = {array.shape}, needs {expected}.")
+    require_finite(array, f"hidden of {origin}")
     return array

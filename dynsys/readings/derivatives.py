@@ -17,14 +17,28 @@ Rule = Callable[..., tuple[Any, ...]]
 
 def sech_squared(x: Any) -> Any:
     """tanh'(x), without cancellation."""
-    e = np.exp(-2.0 * np.abs(x))
-    return 4.0 * e / np.square(1.0 + e)
+    e = _ratio(_decay(x, -2.0))
+    e *= 4.0
+    return e
 
 
 def logistic_derivative(x: Any) -> Any:
     """sigmoid'(x) = sigmoid(x) sigmoid(-x), without cancellation and from one exponential."""
-    e = np.exp(-np.abs(x))
-    return e / np.square(1.0 + e)
+    return _ratio(_decay(x, -1.0))
+
+
+def _decay(x: Any, rate: float) -> Any:
+    """exp(rate |x|), in one array: large batches are bound by memory, and a fresh array costs as much as a function."""
+    e = np.asarray(np.abs(x), dtype=np.float64)
+    e *= rate
+    return np.exp(e, out=e)
+
+
+def _ratio(e: Any) -> Any:
+    """e / (1 + e)^2, in the memory of `e`."""
+    d = np.asarray(e + 1.0)
+    np.square(d, out=d)
+    return np.divide(e, d, out=e)
 
 
 def _power(x: Any, p: Any, y: Any) -> tuple[Any, ...]:

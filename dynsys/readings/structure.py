@@ -104,19 +104,38 @@ class Structure:
         ends = [0, *itertools.accumulate(seed.shape[0] for seed in seeds)]
         self._seeds = [slice(a, b) for a, b in itertools.pairwise(ends)]
         self._columns = ends[-1]
-        self._forms: dict[int, Form] = {id(seed): Form((Term(1.0, k, None),)) for k, seed in enumerate(seeds)}
-        for node in tape:
-            pieces = [
-                _compose(edge, self._forms[id(parent)], parent)
-                for parent, edge in node.parents
-                if self._forms.get(id(parent))
-            ]
-            if pieces:
-                self._forms[id(node)] = _sum(pieces)
+        self._forms = {id(seed): Form((Term(1.0, k, None),)) for k, seed in enumerate(seeds)}
+        self._tape = tape
+        self._place = {id(node): at for at, node in enumerate(tape)}
+
+    def _form(self, output: Any) -> Form:
+        """The derivative of one value, walking back from it: the factors of entrywise steps add up on the way."""
+        if id(output) not in self._place:
+            return Form()
+        if id(output) in self._forms:
+            return self._forms[id(output)]
+        factors: dict[int, Any] = {id(output): 1.0}
+        pieces: list[Form] = []
+        for node in reversed(self._tape[: self._place[id(output)] + 1]):
+            factor = factors.pop(id(node), None)
+            if factor is None:
+                continue
+            if id(node) in self._forms:  # a seed, or a value whose own derivative is known
+                pieces.append(_scaled(self._forms[id(node)], factor))
+                continue
+            for parent, edge in node.parents:
+                if isinstance(edge, Diagonal) and not edge.steep:
+                    part = _times(_rows_by_samples(edge.d), factor)
+                    known = factors.get(id(parent))
+                    factors[id(parent)] = part if known is None else known + part
+                else:
+                    pieces.append(_scaled(_compose(edge, self._form(parent), parent), factor))
+        self._forms[id(output)] = _sum([piece for piece in pieces if piece]) if any(pieces) else Form()
+        return self._forms[id(output)]
 
     def dense(self, outputs: Sequence[Any], rows: Sequence[int]) -> Array:
         """(total rows, B, N): the derivative of the outputs, one below the other, state axis first."""
-        forms = [self._forms.get(id(out), Form()) for out in outputs]
+        forms = [self._form(out) for out in outputs]
         whole = slice(0, self._samples)
         # calloc'ed zeros cost nothing until touched: blocks that are zero or diagonal are never swept.
         filled = all(form.nested or self._covers(form) for form in forms) and self._samples > SMALL_BATCH
@@ -202,7 +221,7 @@ class Structure:
 def _compose(edge: Any, form: Form, parent: Traced) -> Form:
     rows = parent.shape[0] if parent.ndim > 1 else 1
     if isinstance(edge, Diagonal):
-        return _scaled(form, edge)
+        return _scaled(form, _rows_by_samples(edge.d), edge.steep)
     if isinstance(edge, Chosen):
         return _masked(form, np.atleast_2d(edge.mask))
     if isinstance(edge, MatrixProduct):
@@ -275,17 +294,23 @@ def _product_with(matrix: Array, term: Term) -> Array:
     return scaled if term.matrix is None else np.asarray(scaled @ term.matrix)
 
 
-def _scaled(form: Form, edge: Diagonal) -> Form:
-    d = np.atleast_2d(edge.d) if np.ndim(edge.d) else edge.d
+def _rows_by_samples(d: Any) -> Any:
+    """A factor as (rows, samples): a plain row (B,) acts on the one row of its value, or on all rows alike."""
+    return np.atleast_2d(d) if np.ndim(d) else d
 
-    def scaled(left: Any) -> Any:
-        if _is_one(left):
-            return d
-        return bounded_times(d, left) if edge.steep else d * left
 
+def _times(d: Any, left: Any) -> Any:
+    return d if _is_one(left) else left if _is_one(d) else d * left
+
+
+def _scaled(form: Form, d: Any, steep: bool = False) -> Form:
+    """diag(d) @ form."""
+    if _is_one(d):
+        return form
+    times = bounded_times if steep else _times
     return Form(
-        tuple(Term(scaled(t.left), t.seed, t.matrix) for t in form.terms),
-        tuple(Nested(scaled(n.left), n.matrix, n.inner) for n in form.nested),
+        tuple(Term(times(d, t.left), t.seed, t.matrix) for t in form.terms),
+        tuple(Nested(times(d, n.left), n.matrix, n.inner) for n in form.nested),
     )
 
 

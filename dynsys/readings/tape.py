@@ -335,7 +335,9 @@ def _entrywise(tape: list[Traced], ufunc: np.ufunc, inputs: tuple[Any, ...]) -> 
         derivatives = RULES[name](*values, result)
     for a, derivative in zip(inputs, derivatives, strict=True):
         if isinstance(a, Traced):
-            parents.append((broadcast(a, result.shape), Diagonal(derivative, name in STEEP)))
+            mask = getattr(derivative, "dtype", None) == np.bool_  # (h > 0) * h: two of these add up to 2, not to True
+            d = derivative.astype(np.float64) if mask else derivative
+            parents.append((broadcast(a, result.shape), Diagonal(d, name in STEEP)))
     return Traced(result, tape, tuple(parents))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,11 +98,12 @@ def report(
         trials = as_trials(f, inputs)
     if "pdf" in formats and out is not None:
         _require_typst()
+    folder = None if out is None else _ready(out)
     study = run_study(
         f, input=input, trials=trials, n_starts=n_starts, seed=seed, step_duration=step_duration, progress=progress
     )
     document = document_of(study, title or _title(f), command)
-    files = {} if out is None else _write(document, Path(out), formats)
+    files = {} if folder is None else _write(document, folder, formats)
     return Report(document, study, files)
 
 
@@ -111,14 +113,28 @@ def _require_typst() -> None:
 
     if find_spec("typst") is None:
         raise MissingPackageError(
-            "a PDF report needs typst: pip install 'dynsys[pdf]'. Or leave it out (`--format html --format json`): the "
-            "HTML prints well."
+            "a PDF report needs typst: pip install typst. Or leave PDF out (`--format html --format json`): the HTML "
+            "prints well."
         )
 
 
 def _title(f: Any) -> str:
     source = getattr(f, "source", None)
     return Path(source.path).stem if source is not None else str(f.name)
+
+
+def _ready(out: str | Path) -> Path:
+    """The folder to write to, refused before the analysis if it cannot be written; made only after it."""
+    folder = Path(out)
+    if not str(out).strip():
+        raise InputError("`out` is empty; name a folder.")
+    try:
+        nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    except OSError as error:
+        raise InputError(f"cannot write the report to {str(folder)!r}: {error.strerror or error}.") from None
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise InputError(f"cannot write the report to {str(folder)!r}: {str(nearest)!r} is not a writable folder.")
+    return folder
 
 
 def _write(document: Document, folder: Path, formats: Sequence[str]) -> dict[str, Path]:

@@ -117,6 +117,26 @@ def _completeness(study: Study) -> Iterator[Finding]:
         )
 
 
+def _stalled(study: Study) -> Iterator[Finding]:
+    result = study.fixed_points
+    if result.n_starts and result.stalled > result.n_starts // 2:
+        yield Finding(
+            id="most-starts-stalled",
+            severity="info",
+            title="Most starts of the search led nowhere",
+            value=result.stalled,
+            uncertainty=None,
+            shown=(
+                f"{result.stalled} starts stalled; {int(result.points.hits.sum())} of {result.n_starts} uniform "
+                "ones arrived"
+            ),
+            method=result.method,
+            meaning="A stalled start says nothing: fixed points that only such starts could reach are not excluded.",
+            advice="Pass trials so that visited states are starts too, or raise `--starts`.",
+            section="fixed-points",
+        )
+
+
 def _undecided(study: Study) -> Iterator[Finding]:
     points = study.fixed_points.points
     open_ = [i for i, kind in enumerate(points.kinds) if kind == "undecided"]
@@ -262,10 +282,10 @@ def _exponents(study: Study) -> Iterator[Finding]:
         yield Finding(
             id="contracting",
             severity="good",
-            title="Driven by the same input, different states converge",
+            title="Under the same input, nearby states converge",
             meaning=(
                 f"Small differences shrink by a factor e every {number(-1 / first, 3)} steps on average: the "
-                "response is reproducible."
+                "response withstands small noise." + _distant(study)
             ),
             advice="Nothing to do.",
             **common,
@@ -290,6 +310,12 @@ def _exponents(study: Study) -> Iterator[Finding]:
             advice="Do nothing on the strength of this number; more steps narrow its error.",
             **common,
         )
+
+
+def _distant(study: Study) -> str:
+    """An exponent is local: with several attractors, far states may well end elsewhere."""
+    several = study.fixed_points.points.kinds.count("attractor") > 1
+    return " Distant states may end at different attractors all the same." if several else ""
 
 
 def _gradient(study: Study) -> Iterator[Finding]:
@@ -444,6 +470,7 @@ def _sentences(notes: list[str]) -> str:
 RULES: tuple[Callable[[Study], Iterator[Finding]], ...] = (
     _portrait,
     _completeness,
+    _stalled,
     _undecided,
     _slow_points,
     _settling,
@@ -459,11 +486,17 @@ def verdict_of(study: Study, findings: tuple[Finding, ...]) -> str:
     """One sentence: what the network is, and how its gradients and orbits behave."""
     points = study.fixed_points.points
     attractors = points.kinds.count("attractor")
-    where = "at zero input" if not study.fixed_points.input.any() else "at the given input"
+    where = (
+        ""
+        if not study.f.input_size
+        else " at zero input"
+        if not study.fixed_points.input.any()
+        else " at the given input"
+    )
     parts = [
-        f"{plural(len(points), 'fixed point')} {where}, {attractors} of them stable"
+        f"{plural(len(points), 'fixed point')}{where}, {attractors} of them stable"
         if len(points)
-        else f"no fixed point {where}"
+        else f"no fixed point{where}"
     ]
     ids = {finding.id for finding in findings}
     if "all-orbits-settle" in ids:

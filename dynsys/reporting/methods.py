@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from dynsys.fixed_points import FixedPoints
 from dynsys.reporting.study import Study
 
 REFERENCES = {
@@ -10,6 +13,9 @@ REFERENCES = {
     "neural networks, Neural Computation 25 (2013) 626-649. doi:10.1162/NECO_a_00409",
     "levenberg": "D. W. Marquardt, An algorithm for least-squares estimation of nonlinear parameters, SIAM Journal on "
     "Applied Mathematics 11 (1963) 431-441. doi:10.1137/0111030",
+    "chow": "S. N. Chow, J. Mallet-Paret and J. A. Yorke, Finding zeroes of maps: homotopy methods that are "
+    "constructive "
+    "with probability one, Mathematics of Computation 32 (1978) 887-899. doi:10.1090/S0025-5718-1978-0492046-9",
     "chao": "A. Chao, Estimating the population size for capture-recapture data with unequal catchability, "
     "Biometrics 43 "
     "(1987) 783-791. doi:10.2307/2531532",
@@ -49,7 +55,7 @@ def methods_of(study: Study, version: str) -> tuple[tuple[str, ...], tuple[str, 
         f"points {cite('sussillo')} were located by the Levenberg-Marquardt method {cite('levenberg')} on "
         f"$|F(x)-x|^2$ with exact Jacobians, from {found.n_starts} points drawn uniformly from the reachable box (seed "
         f"{found.seed}), from states visited by the network, and from mixtures of the points found, then polished by "
-        "Newton's method. A point was accepted if $\\max_i|F(x)_i-x_i| \\le "
+        f"Newton's method.{_paths(found, cite)} A point was accepted if $\\max_i|F(x)_i-x_i| \\le "
         f"{_latex_small(found.tol)}\\,(1+\\max|x|)$ and "
         "its first-order distance to the true point was below $10^{-6}\\,(1+\\max|x|)$.",
         "Completeness was assessed by the bias-corrected Chao1 estimator on the hits of the uniform starts "
@@ -77,6 +83,12 @@ def methods_of(study: Study, version: str) -> tuple[tuple[str, ...], tuple[str, 
             "largest lag at which the largest singular value is at least 0.01."
         )
     return tuple(paragraphs), tuple(REFERENCES[name] for name in order)
+
+
+def _paths(found: FixedPoints, cite: Callable[..., str]) -> str:
+    if "continuation path" not in found.points.found_by:
+        return ""
+    return f" Further points were reached by continuation from random states {cite('chow')}."
 
 
 def _latex_small(value: float) -> str:

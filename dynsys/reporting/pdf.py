@@ -27,7 +27,7 @@ def render_pdf(document: Document) -> bytes:
         import typst  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
         raise MissingPackageError(
-            "pip install 'dynsys[pdf]'  (the PDF report is set by typst; the HTML report needs nothing and prints well)"
+            "pip install typst  (the PDF report is set by typst; the HTML report needs nothing and prints well)"
         ) from None
     with tempfile.TemporaryDirectory(prefix="dynsys-") as folder:
         root = Path(folder)
