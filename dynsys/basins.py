@@ -8,6 +8,7 @@ from typing import final
 
 import numpy as np
 
+from dynsys import seeds
 from dynsys.fixed_points import FixedPoints
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map
@@ -26,6 +27,8 @@ class Basins:
         fractions: (k,) share of starts that came to each fixed point, in the order of the list. intervals: (k, 2) its
             Wilson 95 % interval. at_rest: share at any listed fixed point.
         cycles: {period: share} of orbits that ended on a cycle of that (minimal) period, 2 to 16.
+        resting: share that came to rest (moving less than 1e-6 a step) at no listed point: on a continuum of fixed
+            points, or near one that is approached slowly.
         elsewhere: share that neither came to a listed point nor to such a cycle within `steps`.
     """
 
@@ -33,6 +36,7 @@ class Basins:
     intervals: Array
     at_rest: float
     cycles: dict[int, float]
+    resting: float
     elsewhere: float
     n_starts: int
     steps: int
@@ -50,7 +54,7 @@ def wilson(successes: Integers, trials: int) -> Array:
 
 def basin_fractions(f: Map, found: FixedPoints, n_starts: int = 512, steps: int = 3000, seed: int = 1) -> Basins:
     """Follow uniform starts until each rests at a listed fixed point, or `steps` are over."""
-    generator = np.random.default_rng(seed)
+    generator = seeds.generator(seed)
     x = generator.uniform(found.box.low, found.box.high, (n_starts, f.state_size)).T
     column = found.input[:, np.newaxis]
     ends = np.full(n_starts, -1)
@@ -70,13 +74,15 @@ def basin_fractions(f: Map, found: FixedPoints, n_starts: int = 512, steps: int 
         periods = _periods(f, x, column)
     counts = np.bincount(ends[ends >= 0], minlength=len(found))
     cycles = {int(p): float((periods == p).sum() / n_starts) for p in np.unique(periods[periods > 1])}
+    resting = float((periods == 1).sum() / n_starts)
     rest = float(counts.sum() / n_starts)
     return Basins(
         fractions=counts / n_starts,
         intervals=wilson(counts, n_starts),
         at_rest=rest,
         cycles=cycles,
-        elsewhere=max(0.0, 1.0 - rest - sum(cycles.values())),
+        resting=resting,
+        elsewhere=max(0.0, 1.0 - rest - resting - sum(cycles.values())),
         n_starts=n_starts,
         steps=steps,
         seed=seed,

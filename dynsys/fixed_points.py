@@ -8,7 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from dynsys import stability
+from dynsys import seeds, stability
 from dynsys.combinators import as_map
 from dynsys.completeness import Completeness, chao1, index_signs
 from dynsys.errors import InputError, ShapeError
@@ -196,7 +196,7 @@ def find_fixed_points(
     with one_blas_thread(), np.errstate(all="ignore"):
         box = search_box(f, vector, given, seed)
         found = _Collection(f, vector, box, f.box(vector, vector) or box, tol)
-        generator = np.random.default_rng(seed)
+        generator = seeds.generator(seed)
         uniform = generator.uniform(box.low, box.high, (n_starts, f.state_size))
         found.add(uniform, "uniform start", count_hits=True)
         found.add(given, "given start")
@@ -206,7 +206,7 @@ def find_fixed_points(
                 if len(found.roots) and _index(found)[0] in (None, 1):
                     break
                 # Nothing found, or the signs say that something is missing: search on before reporting it.
-                if not found.follow_paths(generator):
+                if not found.follow_paths(generator, 12 if n_starts >= 256 else 3):
                     break
                 _second_stage(found, n_starts, generator)
             if _index(found)[0] not in (None, 1):
@@ -269,10 +269,10 @@ class _Collection:
         self.rejected += int(np.maximum(counts, 1)[~good].sum())
         self._merge(polished[good], counts[good], origin)
 
-    def follow_paths(self, generator: np.random.Generator) -> int:
+    def follow_paths(self, generator: np.random.Generator, count: int) -> int:
         """Continuation from random states to fixed points: arrives where random starts stall. New points found."""
         before = len(self.roots)
-        count, steps = (12, 1000) if self.reach.invariant else (4, 200)
+        count, steps = (count, 1000) if self.reach.invariant else (3, 200)
         low, high = np.maximum(self.box.low, -1.0), np.minimum(self.box.high, 1.0)
         low, high = np.where(low < high, low, self.box.low), np.where(low < high, high, self.box.high)
         ends = [

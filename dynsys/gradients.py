@@ -10,6 +10,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys import seeds
 from dynsys.combinators import as_map
 from dynsys.errors import InputError
 from dynsys.frames import jacobians_along
@@ -168,7 +169,7 @@ def _spectra(
 ) -> tuple[Array, Integers, Integers]:
     """Log singular values (B, n_lags, n) of the first frame; trusted and lost counts (n_lags,) over all starts."""
     n, batch = state.shape
-    generator = np.random.default_rng(seed)
+    generator = seeds.generator(seed)
     products = [
         [GradedProduct(coupled_frame(coupled, generator), shaken) for shaken in (None, generator)] for _ in range(batch)
     ]

@@ -58,6 +58,8 @@ class GradedProduct:
     def log_singular_values(self) -> Array:
         """(n,) nats, largest first; -inf for lost dimensions."""
         x, log = self._x, self._log
+        if not len(log):
+            return np.full(self._n, -np.inf)
         for flip in range(FLIPS):
             square = x.shape[0] == x.shape[1]
             if square and (np.ptp(log) <= SPAN or (flip > 0 and _split_at(x, log) is not None)):
@@ -65,7 +67,7 @@ class GradedProduct:
             # X^T has the same singular values behind it, and one QR sorts and sharpens the grading.
             _, r = signed_qr(x.T)
             x, log = _absorbed(r, np.arange(len(log)), log, np.eye(len(log)))
-        values = -np.sort(-_of_blocks(x, log)) if len(log) else log
+        values = -np.sort(-_of_blocks(x, log))
         return np.concatenate([values, np.full(self._n - len(values), -np.inf)])
 
 

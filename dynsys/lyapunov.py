@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys import seeds
 from dynsys.combinators import as_map
 from dynsys.errors import AnalysisError, InputError
 from dynsys.frames import Stretch, jacobians_along, random_frames, signed_qr
@@ -194,7 +195,7 @@ def _of_fixed_point(
     dimension, entropy, notes = invariants(mean, f.state_size)
     return LyapunovSpectrum(
         exponents=mean[:k],
-        standard_errors=_spread(spectra)[:k],
+        standard_errors=np.maximum(_spread(spectra), f.state_size * EPS)[:k],
         by_sequence=spectra[:, :k],
         halves=np.stack([mean[:k], mean[:k]]),
         kaplan_yorke=dimension,
@@ -265,7 +266,7 @@ class _Run:
         self._f, self._k, self._steps, self._seed = f, k, steps, seed
         self._batch = state.shape[1]
         n = f.state_size
-        frames = random_frames(np.random.default_rng(seed), 2 * self._batch, n, k).reshape(self._batch, 2, n, k)
+        frames = random_frames(seeds.generator(seed), 2 * self._batch, n, k).reshape(self._batch, 2, n, k)
         self._frames = frames
         self._since = 0  # steps since the last QR
         self._interval = 1
@@ -377,7 +378,8 @@ class _Run:
             notes.append(f"{int(below.sum())} exponents are below rounding: they are known to be small, not how small")
         return LyapunovSpectrum(
             exponents=mean,
-            standard_errors=np.maximum(over_time, _spread(by_sequence)),
+            # A mean of logarithms is never better than the rounding of one QR.
+            standard_errors=np.maximum(np.maximum(over_time, _spread(by_sequence)), n * EPS),
             by_sequence=by_sequence,
             halves=halves,
             kaplan_yorke=dimension,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dynsys import seeds
 from dynsys.maps import Map, SearchBox
 from dynsys.orbits import orbit_columns
 from dynsys.types import Array
@@ -32,7 +33,7 @@ def search_box(f: Map, input: Array, starts: Array, seed: int) -> SearchBox:
 
 def _guessed(f: Map, input: Array, starts: Array, seed: int) -> SearchBox:
     """The bounding box of the late half of 64 orbits of 200 steps, of `starts` and of [-1, 1]^n, half as wide again."""
-    generator = np.random.default_rng(seed)
+    generator = seeds.generator(seed)
     first = generator.standard_normal((f.state_size, 64))
     driving = np.broadcast_to(input, (200, 1, len(input)))
     with np.errstate(all="ignore"):

@@ -263,14 +263,17 @@ def gains(study: Study) -> Figure | None:
     result = study.gradients
     if result is None:
         return None
-    values = np.where(np.isfinite(result.log_singular_values), result.log_singular_values, np.nan)
+    finite = result.log_singular_values[np.isfinite(result.log_singular_values)]
+    if not len(finite):
+        return None
+    lowest = float(finite.min())
+    values = np.maximum(result.log_singular_values, lowest)  # −∞ is drawn at the lower edge
     lags = result.lags
     with _drawing(5.6, 3.0) as canvas:
         plane = canvas.add_subplot()
         low, high = values[:, -1], values[:, 0]
-        lowest = np.nanmin(values)
-        plane.fill_between(lags, np.where(np.isnan(low), lowest, low), high, color=COLOURS[0], alpha=0.14, lw=0)
-        quarter, half, three = np.nanpercentile(values, (25, 50, 75), axis=1)
+        plane.fill_between(lags, low, high, color=COLOURS[0], alpha=0.14, lw=0)
+        quarter, half, three = np.percentile(values, (25, 50, 75), axis=1)
         plane.fill_between(lags, quarter, three, color=COLOURS[0], alpha=0.28, lw=0)
         plane.plot(lags, half, color=COLOURS[0], lw=1.0, ls="--", label="median")
         plane.plot(lags, high, color=COLOURS[0], label="largest")
@@ -284,7 +287,7 @@ def gains(study: Study) -> Figure | None:
         plane.minorticks_off()
         plane.set_xlabel("lag (steps)")
         plane.set_ylabel("log gain (nats)")
-        plane.set_ylim(max(lowest, min(-12.0, 2.2 * float(np.nanmin(high)))), max(1.0, float(np.nanmax(high)) * 1.1))
+        plane.set_ylim(max(lowest, min(-12.0, 2.2 * float(np.min(high)))), max(1.0, float(np.max(high)) * 1.1))
         plane.legend(loc="lower left")
         svg = figure_svg(canvas)
     return Figure(

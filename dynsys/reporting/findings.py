@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dynsys.reporting.document import Finding, Severity
+from dynsys.reporting.figures import state_speeds
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import number, percent, plural, small, steps, with_error
 
@@ -17,6 +18,7 @@ STRONG_GROWTH = 10.0  # transient amplification worth a warning
 LOST_GRADIENT = 0.25  # share of the trial below which a horizon is worth a warning
 EXPLODING = (1e2, 1e6)  # gains worth a warning, and critical
 SAME_REPLAY = 1e-4
+LINGERING = 0.1  # share of the median speed of visited states below which a slow point is worth a finding
 
 
 def findings_of(study: Study) -> tuple[Finding, ...]:
@@ -49,7 +51,25 @@ def _portrait(study: Study) -> Iterator[Finding]:
             ),
             section="fixed-points",
         )
-    if not attractors and not kinds["undecided"]:
+    if unresolved(study):
+        yield Finding(
+            id="unresolved-fixed-points",
+            severity="warning",
+            title="Fixed points that cannot be told apart: a continuum, or a bifurcation",
+            value=result.rejected,
+            uncertainty=None,
+            shown=f"{result.rejected} searches, {percent(study.basins.resting)} of orbits came to rest at such states",
+            method="States whose residual vanishes while I − J is singular, so that their position is not determined.",
+            meaning=(
+                "Either every state along a line or larger set is its own fixed point, and a number of points would "
+                "only count the starts; or one point is just being born, or changing its stability."
+            ),
+            advice=(
+                "Look at the modes whose multiplier is 1: they span the continuum. A tiny change of weights breaks it."
+            ),
+            section="fixed-points",
+        )
+    elif not attractors and not kinds["undecided"]:
         yield Finding(
             id="no-stable-fixed-point",
             severity="warning",
@@ -67,11 +87,22 @@ def _portrait(study: Study) -> Iterator[Finding]:
         )
 
 
+def plural_bits(bits: float) -> str:
+    """ "1 bit", "2.58 bits"."""
+    return f"{number(bits, 3)} bit" + ("" if bits == 1 else "s")
+
+
+def unresolved(study: Study) -> bool:
+    """Whether most searches that converged ended at states whose position the equations do not determine."""
+    found = study.fixed_points
+    return found.rejected > max(10, int(found.points.hits.sum()))
+
+
 def _memory(attractors: int, study: Study) -> str:
     if attractors > 1:
         bits = math.log2(attractors)
         return (
-            f"At this input the network can hold {attractors} states for ever ({number(bits, 3)} bits). Every other "
+            f"At this input the network can hold {attractors} states for ever ({plural_bits(bits)}). Every other "
             "fixed point is a watershed between them."
         )
     if attractors == 1:
@@ -161,7 +192,10 @@ def _undecided(study: Study) -> Iterator[Finding]:
 
 def _slow_points(study: Study) -> Iterator[Finding]:
     slow = study.fixed_points.slow
-    if len(slow):
+    # A speed that is the same everywhere has minima too; a state lingers only where it is far below the usual speed.
+    states = study.visited.reshape(-1, study.f.state_size)
+    usual = state_speeds(study.f, states, study.fixed_points.input)
+    if len(slow) and (not len(usual) or slow.speeds.min() < LINGERING * np.median(usual)):
         yield Finding(
             id="slow-points",
             severity="info",
@@ -342,6 +376,8 @@ def _gradient(study: Study) -> Iterator[Finding]:
             section="gradients",
         )
     horizon = result.horizon
+    if horizon is None and peak > math.log(EXPLODING[0]):
+        return  # that gradients reach far is no good news then
     if horizon is None:
         yield Finding(
             id="gradients-reach",
@@ -484,24 +520,11 @@ RULES: tuple[Callable[[Study], Iterator[Finding]], ...] = (
 
 def verdict_of(study: Study, findings: tuple[Finding, ...]) -> str:
     """One sentence: what the network is, and how its gradients and orbits behave."""
-    points = study.fixed_points.points
-    attractors = points.kinds.count("attractor")
-    where = (
-        ""
-        if not study.f.input_size
-        else " at zero input"
-        if not study.fixed_points.input.any()
-        else " at the given input"
-    )
-    parts = [
-        f"{plural(len(points), 'fixed point')}{where}, {attractors} of them stable"
-        if len(points)
-        else f"no fixed point{where}"
-    ]
+    where = " at the given input" if study.fixed_points.input.any() else " at zero input"
+    where = where if study.f.input_size else ""
     ids = {finding.id for finding in findings}
-    if "all-orbits-settle" in ids:
-        parts.append("every orbit comes to rest at one of the stable ones")
-    elif "stable-cycles" in ids:
+    parts = [_points_verdict(study, where, ids)]
+    if "stable-cycles" in ids:
         parts.append("part of the state space ends in cycles")
     if study.lyapunov is not None:
         said = {
@@ -517,5 +540,23 @@ def verdict_of(study: Study, findings: tuple[Finding, ...]) -> str:
     if study.gradients is not None:
         horizon = study.gradients.horizon
         longest = int(study.gradients.lags[-1])
-        parts.append(f"gradients reach {'all' if horizon is None else horizon} of {longest} steps")
-    return ("; ".join(parts) + ".")[0].upper() + ("; ".join(parts) + ".")[1:]
+        reach = f"gradients reach {'all' if horizon is None else horizon} of {longest} steps"
+        parts.append("gradients explode" if "exploding-gradients" in ids else reach)
+    sentence = "; ".join(parts) + "."
+    return sentence[0].upper() + sentence[1:]
+
+
+def _points_verdict(study: Study, where: str, ids: set[str]) -> str:
+    points = study.fixed_points.points
+    attractors = points.kinds.count("attractor")
+    if "unresolved-fixed-points" in ids:
+        return f"fixed points{where} that cannot be told apart (a continuum, or a bifurcation)"
+    if not len(points):
+        return f"no fixed point found{where}"
+    settle = "all-orbits-settle" in ids
+    if len(points) == 1:
+        kind = "stable" if attractors else points.kinds[0]
+        return f"1 fixed point{where}, {kind}" + ("; every orbit comes to rest there" if settle else "")
+    said = f"{len(points)} fixed points{where}, {attractors} of them stable"
+    ends = "there" if attractors == 1 else "at one of the stable ones"
+    return said + (f"; every orbit comes to rest {ends}" if settle else "")

@@ -302,13 +302,17 @@ def _lyapunov(study: Study, figures: dict[str, Figure]) -> Section:
     return Section("lyapunov", "Lyapunov exponents", tuple(blocks))
 
 
+def _nats(value: float, digits: int = 3) -> str:
+    return minus(f"{value:.{digits}f}") if math.isfinite(value) else number(value)
+
+
 def _finite_time(result: GradientSpectrum) -> str:
     """The exponents of single trials, which are another thing than those of an endless drive."""
     lag = int(result.lags[-1])
     each = result.by_start[:, -1, 0] / lag
-    spread = float(np.std(each, ddof=1)) if len(each) > 1 else math.nan
+    spread = float(np.std(each, ddof=1)) if len(each) > 1 and np.isfinite(each).all() else math.nan
     said = f"{number(float(each.mean()), 3)} nats/step"
-    said += f", standard deviation {number(spread, 2)}" if len(each) > 1 else ""
+    said += f", standard deviation {number(spread, 2)}" if math.isfinite(spread) else ""
     return (
         f"Finite-time exponent of single trials, as they are (own start, {plural(lag, 'step')}, nothing discarded): "
         "largest "
@@ -342,15 +346,16 @@ def _gradients(study: Study, figures: dict[str, Figure]) -> Section:
     for i in chosen:
         values = result.log_singular_values[i]
         finite = values[np.isfinite(values)]
-        spread = float(np.std(result.by_start[:, i, 0]))
+        over_starts = result.by_start[:, i, 0]
+        spread = f"{np.std(over_starts):.3f}" if np.isfinite(over_starts).all() else "–"
         rows.append(
             (
                 str(result.lags[i]),
-                minus(f"{values[0]:.3f}"),
-                f"{spread:.3f}",
+                _nats(values[0]),
+                spread,
                 minus(f"{np.median(finite):.3f}") if len(finite) else "–",
                 minus(f"{finite[-1]:.3f}") if len(finite) else "–",
-                minus(f"{values[0] / result.lags[i]:.4f}"),
+                _nats(values[0] / result.lags[i], 4),
                 str(result.lost[i]),
                 f"{result.trusted[i]} of {result.n}",
             )

@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys import seeds
 from dynsys.alignment import Alignment, mode_alignment
 from dynsys.basins import Basins, basin_fractions
 from dynsys.combinators import as_map
@@ -73,7 +74,7 @@ def run_study(
     visited = _visited(f, trials, vector, seed)
     say(1, STAGES, "searching for fixed points")
     sample = visited.reshape(-1, f.state_size)
-    generator = np.random.default_rng(seed)
+    generator = seeds.generator(seed)
     starts = sample[generator.permutation(len(sample))[: n_starts // 2]]
     found = find_fixed_points(f, vector, starts, n_starts, seed=seed, step_duration=step_duration)
     say(2, STAGES, "following orbits to where they end")
@@ -119,7 +120,7 @@ def _visited(f: Map, trials: Trials | None, input: Array, seed: int) -> Array:
         states = simulate(f, None, trials.inputs)
         return states if states.ndim == 3 else states[:, np.newaxis]
     box = search_box(f, input, np.zeros((0, f.state_size)), seed)
-    starts = np.random.default_rng(seed).uniform(box.low, box.high, (64, f.state_size))
+    starts = seeds.generator(seed).uniform(box.low, box.high, (64, f.state_size))
     driving = np.broadcast_to(input, (FREE_LAG, 1, f.input_size))
     with np.errstate(all="ignore"):
         orbits = simulate(f, starts, driving)
@@ -149,7 +150,7 @@ def _lyapunov(f: Map, trials: Trials | None, input: Array, seed: int) -> Lyapuno
 def _typical(f: Map, input: Array, seed: int) -> Array:
     """A start for autonomous orbits that is not a symmetric point such as the origin, which may be unstable."""
     box = search_box(f, input, np.zeros((0, f.state_size)), seed)
-    return np.random.default_rng(seed).uniform(box.low, box.high)
+    return seeds.generator(seed).uniform(box.low, box.high)
 
 
 def _gradients(f: Map, trials: Trials | None, input: Array, seed: int) -> GradientSpectrum:
