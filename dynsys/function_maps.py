@@ -36,6 +36,7 @@ class FunctionMap(Map):
         self._box = None if box is None else _search_box(box, invariant, state_size)
         if invariant and box is None:
             raise InputError("`invariant=True` says something about a box: pass `box=(low, high)` too.")
+        self._cache = StackedRows()  # nothing is known to be constant between calls: no stacked matrices are kept
         self._check_at_the_door()
         self.reading = "tape"
         self._choose_reading()
@@ -116,8 +117,7 @@ class FunctionMap(Map):
         if self.reading == "differences":
             return DifferenceLinearization(self.advance, state, input)
         whole = np.broadcast_to(input, (len(input), state.shape[1]))
-        # No parameters are known to be constant between calls, so no stacked matrices are kept.
-        return TapeLinearization(self._equations, state, whole, [self.state_size], {}, StackedRows())
+        return TapeLinearization(self._equations, state, whole, [self.state_size], {}, self._cache)
 
     def box(self, low: Array, high: Array) -> SearchBox | None:
         return self._box

@@ -25,7 +25,10 @@ def fixed_points_text(result: FixedPoints, most: int = 40) -> str:
     points = result.points
     counts = {kind: points.kinds.count(kind) for kind in dict.fromkeys(points.kinds)}
     kinds = ", ".join(f"{n} {kind}" + ("s" if n > 1 and kind != "undecided" else "") for kind, n in counts.items())
-    lines = [f"{result.map_name}: {len(points)} fixed points" + (f" ({kinds})" if kinds else "")]
+    lines = [
+        f"{result.map_name}: {len(points)} fixed point{'' if len(points) == 1 else 's'}"
+        + (f" ({kinds})" if kinds else "")
+    ]
     rows = [
         [
             str(i),

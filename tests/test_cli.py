@@ -9,7 +9,7 @@ import pickle
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -377,7 +377,7 @@ def test_bad_models_are_refused_and_nothing_is_written(
 
 
 def check_words(message: str, words: str) -> None:
-    """Any of the words (separated by |) stands in the message, and the file's path or the reason with it."""
+    """At least one of the words (separated by |) stands in the message."""
     assert any(word in message for word in words.split("|")), message
 
 
@@ -551,7 +551,7 @@ def test_a_process_prints_nothing_but_json(elsewhere: Path) -> None:
     assert strict(ended.stdout)["model"]
 
 
-def test_a_code_in_a_pickle_does_not_run_in_a_process(tmp_path: Path, elsewhere: Path) -> None:
+def test_code_in_a_pickle_does_not_run_in_a_process(tmp_path: Path, elsewhere: Path) -> None:
     (tmp_path / "m.pt").write_bytes(pickle.dumps({"weight_hh_l0": Bomb()}))
     ended = process("report", str(tmp_path / "m.pt"), folder=elsewhere)
     assert ended.returncode == 2
@@ -585,11 +585,10 @@ def test_a_file_named_cells_in_the_way_is_named(command: list[str], elsewhere: P
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock on which every look takes a minute, so that progress is due at each."""
     minutes = iter(range(0, 10**6, 60))
     monkeypatch.setattr("dynsys.cli.time.monotonic", lambda: float(next(minutes)))
-    return
 
 
 @pytest.mark.usefixtures("clock")

@@ -31,6 +31,7 @@ from dynsys.readings.tape import (
     Unreadable,
     bounded_times,
 )
+from dynsys.readings.workspace import Workspace
 from dynsys.types import Array
 
 SMALL_BATCH = 2
@@ -73,11 +74,12 @@ class Form:
 
 
 class StackedRows:
-    """The stacked shared matrices S, kept for matrices that cannot change: a cell's own parameters."""
+    """The stacked matrices S, kept for matrices that cannot change (a cell's own parameters), and a workspace."""
 
     def __init__(self, fixed: Sequence[Array] = ()) -> None:
         self._fixed = {id(m): m for m in fixed}  # holds the arrays, so that an id stays theirs
         self._known: dict[Any, Array] = {}
+        self.workspace = Workspace()
 
     def get(self, terms: Sequence[Term], rows: int, columns: int) -> Array:
         """S (rows, K, columns) for terms of one seed, K at least 2: below that NumPy leaves BLAS."""
@@ -139,8 +141,8 @@ class Structure:
         whole = slice(0, self._samples)
         # calloc'ed zeros cost nothing until touched: blocks that are zero or diagonal are never swept.
         filled = all(form.nested or self._covers(form) for form in forms) and self._samples > SMALL_BATCH
-        allocate = np.empty if filled else np.zeros
-        out = allocate((sum(rows), self._samples, self._columns))
+        shape = (sum(rows), self._samples, self._columns)
+        out = self._cache.workspace.take(shape) if filled else np.zeros(shape)
         products = self._shared_products(forms)
         start = 0
         for form, height in zip(forms, rows, strict=True):

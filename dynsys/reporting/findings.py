@@ -58,7 +58,8 @@ def _portrait(study: Study) -> Iterator[Finding]:
             title="Fixed points that cannot be told apart: a continuum, or a bifurcation",
             value=result.rejected,
             uncertainty=None,
-            shown=f"{result.rejected} searches, {percent(study.basins.resting)} of orbits came to rest at such states",
+            shown=f"{result.rejected} searches ended at such states"
+            + (f", {percent(study.basins.resting)} of orbits rest there" if study.basins.resting else ""),
             method="States whose residual vanishes while I − J is singular, so that their position is not determined.",
             meaning=(
                 "Either every state along a line or larger set is its own fixed point, and a number of points would "

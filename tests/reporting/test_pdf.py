@@ -93,5 +93,5 @@ def test_small_and_strange_documents(document: Document) -> None:
 
 def test_without_typst_the_message_is_the_command(document: Document, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "typst", None)
-    with pytest.raises(MissingPackageError, match="pip install typst.*HTML"):
+    with pytest.raises(MissingPackageError, match=r"pip install typst.*HTML"):
         render_pdf(document)
