@@ -8,7 +8,7 @@ from typing import final
 
 import numpy as np
 
-from dynsys.fixed_points import Points
+from dynsys.points import Points
 from dynsys.types import Array
 
 

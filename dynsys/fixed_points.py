@@ -8,77 +8,20 @@ from typing import Any, final
 
 import numpy as np
 
-from dynsys import seeds, stability
+from dynsys import seeds
 from dynsys.combinators import as_map
 from dynsys.completeness import Completeness, chao1, index_signs
 from dynsys.errors import InputError, ShapeError
 from dynsys.homotopy import fixed_points_on_path
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, SearchBox, numbers
-from dynsys.root_search import distinct, polish, search, solve_each
+from dynsys.points import LARGEST_ERROR, Points, measure, points_at
+from dynsys.root_search import distinct, polish, search
 from dynsys.search_box import search_box
-from dynsys.types import Array, ArrayLike, Booleans, Complex, Integers
+from dynsys.types import Array, ArrayLike, Booleans, Integers
 
 SAME = 1e-7  # polished states closer than this (relative to 1 + |x|) are one point
 PATH_ROUNDS = 3  # rounds of continuation paths, while they give new points and the index test asks for more
-LARGEST_ERROR = 1e-6  # a point counts only if it is known this well (relative to 1 + max|x|)
-
-
-@final
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Points:
-    """States with what is measured at each. Rows are sorted by number of unstable multipliers, then residual.
-
-    Attributes:
-        states: (k, n), model units.
-        residuals: (k,) max_i |F(x)_i - x_i|. speeds: (k,) |F(x) - x|_2, so that q = speed^2 / 2.
-        errors: (k,) |(I - J)^-1 (F(x) - x)|_inf, the distance to the true point to first order; inf where I - J is
-            singular.
-        rounding: (k,) |(I - J)^-1|_inf eps max|x|: how much of that distance rounding alone can hide.
-        multipliers: (k, n) complex, eigenvalues of J sorted by modulus. multiplier_errors: (k, n).
-        right_modes, left_modes: (k, n, n) complex columns paired with the multipliers, left^H right = I.
-        condition: (k, n) of each multiplier; 1 is the best.
-        n_unstable, undecided: (k,) multipliers outside the unit circle, and within their error of it.
-        kinds: (k,) "attractor", "saddle", "repeller" or "undecided".
-        hits: (k,) uniform starts that ended here. found_by: (k,) where the point was first met.
-        jacobians: (k, n, n). input_jacobians: (k, n, m).
-    """
-
-    states: Array
-    residuals: Array
-    speeds: Array
-    errors: Array
-    rounding: Array
-    multipliers: Complex
-    multiplier_errors: Array
-    right_modes: Complex
-    left_modes: Complex
-    condition: Array
-    n_unstable: Integers
-    undecided: Integers
-    kinds: tuple[str, ...]
-    hits: Integers
-    found_by: tuple[str, ...]
-    jacobians: Array
-    input_jacobians: Array
-
-    def __len__(self) -> int:
-        return len(self.states)
-
-    @property
-    def time_constants(self) -> Array:
-        """(k, n) steps: -1 / log|mu|; negative where the mode grows."""
-        return stability.time_constants(self.multipliers)
-
-    @property
-    def rotation_periods(self) -> Array:
-        """(k, n) steps per turn: 2 pi / |arg mu|."""
-        return stability.rotation_periods(self.multipliers)
-
-    @property
-    def henrici(self) -> Array:
-        """(k,) departure from normality, 0 to 1."""
-        return stability.henrici(self.jacobians)
 
 
 @final
@@ -302,22 +245,6 @@ class _Collection:
         return np.asarray(good)
 
 
-def measure(f: Map, states: Array, input: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """At states (k, n): F(x) - x (k, n), residuals, errors, rounding (k,), and Jacobians (k, n, n)."""
-    step = f.linearize(states, input)
-    F = step.next_state.T - states
-    jacobians = np.array(step.dense())
-    # No distance can be measured where the slope is infinite: I - J = 0 says so.
-    jacobians[~np.isfinite(jacobians).all(axis=(1, 2))] = np.eye(f.state_size)
-    shifted = np.eye(f.state_size) - jacobians
-    errors = np.abs(solve_each(shifted, F)).max(axis=1, initial=0.0)
-    smallest = np.linalg.svd(shifted, compute_uv=False)[:, -1] if len(states) else np.zeros(0)
-    with np.errstate(all="ignore"):
-        rounding = np.finfo(np.float64).eps * np.abs(states).max(axis=1, initial=0.0) / smallest
-    rounding = np.where(smallest > 0, rounding, np.inf)
-    return F, np.abs(F).max(axis=1, initial=0.0), np.where(np.isnan(errors), np.inf, errors), rounding, jacobians
-
-
 def _second_stage(found: _Collection, n_starts: int, generator: np.random.Generator, rounds: int = 4) -> None:
     """Midpoints of pairs, and means of random triples, of the points found so far; while that gives new ones."""
     for _ in range(rounds):
@@ -350,8 +277,8 @@ def _index(found: _Collection) -> tuple[int | None, str]:
 
 
 def _result(f: Map, found: _Collection, n_starts: int, seed: int, step_duration: float | None) -> FixedPoints:
-    points = _measured(f, found.roots, found.input, found.hits, found.found_by)
-    slow = _measured(
+    points = points_at(f, found.roots, found.input, found.hits, found.found_by)
+    slow = points_at(
         f, found.slow, found.input, np.zeros(len(found.slow), dtype=np.int64), ["search"] * len(found.slow)
     )
     index_sum, note = _index(found)
@@ -389,45 +316,3 @@ def _result(f: Map, found: _Collection, n_starts: int, seed: int, step_duration:
         notes=f.notes,
         step_duration=step_duration,
     )
-
-
-def _measured(f: Map, states: Array, input: Array, hits: Integers, found_by: list[str]) -> Points:
-    F, residuals, errors, rounding, jacobians = measure(f, states, input)
-    spectrum = stability.modes(jacobians)
-    drift = _jacobian_drift(f, states, input, jacobians, F)
-    accuracy = stability.multiplier_errors(jacobians, spectrum.condition, drift)
-    unstable, undecided = stability.count_unstable(spectrum.multipliers, accuracy)
-    order = np.lexsort((residuals, unstable))
-    names = stability.kinds(unstable, undecided, f.state_size)
-    return Points(
-        states=states[order],
-        residuals=residuals[order],
-        speeds=np.linalg.norm(F, axis=1)[order],
-        errors=errors[order],
-        rounding=rounding[order],
-        multipliers=spectrum.multipliers[order],
-        multiplier_errors=accuracy[order],
-        right_modes=spectrum.right_modes[order],
-        left_modes=spectrum.left_modes[order],
-        condition=spectrum.condition[order],
-        n_unstable=unstable[order],
-        undecided=undecided[order],
-        kinds=tuple(names[i] for i in order),
-        hits=np.asarray(hits)[order],
-        found_by=tuple(found_by[i] for i in order),
-        jacobians=jacobians[order],
-        input_jacobians=np.asarray(f.input_jacobian(states, input))[order],
-    )
-
-
-def _jacobian_drift(f: Map, states: Array, input: Array, jacobians: Array, F: Array) -> Array:
-    """|J(x) - J(x + Newton step)|_2, (k,): how much J may change over the distance to the true point."""
-    if not len(states):
-        return np.zeros(0)
-    move = solve_each(np.eye(f.state_size) - jacobians, F)
-    known = np.isfinite(move).all(axis=1)
-    # At a slow point the step leads nowhere; J is then exact at the state itself, which is what is reported.
-    move[~known] = 0.0
-    move *= np.minimum(1.0, LARGEST_ERROR / np.maximum(np.abs(move).max(axis=1, keepdims=True), 1e-300))
-    change = f.jacobian(states + move, input) - jacobians
-    return np.asarray(np.where(known, np.linalg.norm(change, ord=2, axis=(1, 2)), 0.0))

@@ -8,7 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from dynsys.combinators import Stacked
+from dynsys.composed_maps import Stacked
 from dynsys.errors import InputError, ShapeError
 from dynsys.maps import CellMap, Map, SearchBox, numbers
 from dynsys.readings.linear import Linearization

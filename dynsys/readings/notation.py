@@ -74,6 +74,7 @@ class Symbol(NDArrayOperatorsMixin):
 
 
 def lifted(a: Any) -> Symbol:
+    """`a` as a symbol: itself, or a constant of its value."""
     if isinstance(a, Symbol):
         return a
     if isinstance(a, list | tuple) or (isinstance(a, np.ndarray) and a.dtype == object):
@@ -114,10 +115,12 @@ def is_zero(s: Symbol) -> bool:
 
 
 def is_scalar(s: Symbol) -> bool:
+    """Whether the symbol is a single number, or one row of them."""
     return bool(s.ndim < 2)
 
 
 def plain(value: float) -> str:
+    """A number in LaTeX, to six digits."""
     mantissa, _, exponent = f"{value:.6g}".partition("e")
     if not exponent:
         return mantissa

@@ -13,10 +13,11 @@ import numpy as np
 import dynsys
 from dynsys.reporting.document import Document, Figure
 from dynsys.reporting.figures import FIGURES, principal_axes, state_speeds
-from dynsys.reporting.findings import findings_of, verdict_of
+from dynsys.reporting.findings import findings_of
 from dynsys.reporting.methods import methods_of
 from dynsys.reporting.sections import sections_of
 from dynsys.reporting.study import Study
+from dynsys.reporting.verdict import verdict_of
 from dynsys.reporting.wording import number, plural
 
 SCHEMA_VERSION = "1.0"

@@ -1,0 +1,131 @@
+"""States with everything that is measured at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from dynsys import stability
+from dynsys.maps import Map
+from dynsys.root_search import solve_each
+from dynsys.types import Array, Complex, Integers
+
+LARGEST_ERROR = 1e-6  # a point counts only if it is known this well (relative to 1 + max|x|)
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Points:
+    """States with what is measured at each. Rows are sorted by number of unstable multipliers, then residual.
+
+    Attributes:
+        states: (k, n), model units.
+        residuals: (k,) max_i |F(x)_i - x_i|. speeds: (k,) |F(x) - x|_2, so that q = speed^2 / 2.
+        errors: (k,) |(I - J)^-1 (F(x) - x)|_inf, the distance to the true point to first order; inf where I - J is
+            singular.
+        rounding: (k,) |(I - J)^-1|_inf eps max|x|: how much of that distance rounding alone can hide.
+        multipliers: (k, n) complex, eigenvalues of J sorted by modulus. multiplier_errors: (k, n).
+        right_modes, left_modes: (k, n, n) complex columns paired with the multipliers, left^H right = I.
+        condition: (k, n) of each multiplier; 1 is the best.
+        n_unstable, undecided: (k,) multipliers outside the unit circle, and within their error of it.
+        kinds: (k,) "attractor", "saddle", "repeller" or "undecided".
+        hits: (k,) uniform starts that ended here. found_by: (k,) where the point was first met.
+        jacobians: (k, n, n). input_jacobians: (k, n, m).
+    """
+
+    states: Array
+    residuals: Array
+    speeds: Array
+    errors: Array
+    rounding: Array
+    multipliers: Complex
+    multiplier_errors: Array
+    right_modes: Complex
+    left_modes: Complex
+    condition: Array
+    n_unstable: Integers
+    undecided: Integers
+    kinds: tuple[str, ...]
+    hits: Integers
+    found_by: tuple[str, ...]
+    jacobians: Array
+    input_jacobians: Array
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def time_constants(self) -> Array:
+        """(k, n) steps: -1 / log|mu|; negative where the mode grows."""
+        return stability.time_constants(self.multipliers)
+
+    @property
+    def rotation_periods(self) -> Array:
+        """(k, n) steps per turn: 2 pi / |arg mu|."""
+        return stability.rotation_periods(self.multipliers)
+
+    @property
+    def henrici(self) -> Array:
+        """(k,) departure from normality, 0 to 1."""
+        return stability.henrici(self.jacobians)
+
+
+def measure(f: Map, states: Array, input: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """At states (k, n): F(x) - x (k, n), residuals, errors, rounding (k,), and Jacobians (k, n, n)."""
+    step = f.linearize(states, input)
+    F = step.next_state.T - states
+    jacobians = np.array(step.dense())
+    # No distance can be measured where the slope is infinite: I - J = 0 says so.
+    jacobians[~np.isfinite(jacobians).all(axis=(1, 2))] = np.eye(f.state_size)
+    shifted = np.eye(f.state_size) - jacobians
+    errors = np.abs(solve_each(shifted, F)).max(axis=1, initial=0.0)
+    smallest = np.linalg.svd(shifted, compute_uv=False)[:, -1] if len(states) else np.zeros(0)
+    with np.errstate(all="ignore"):
+        rounding = np.finfo(np.float64).eps * np.abs(states).max(axis=1, initial=0.0) / smallest
+    rounding = np.where(smallest > 0, rounding, np.inf)
+    return F, np.abs(F).max(axis=1, initial=0.0), np.where(np.isnan(errors), np.inf, errors), rounding, jacobians
+
+
+def points_at(f: Map, states: Array, input: Array, hits: Integers, found_by: list[str]) -> Points:
+    """Everything measured at states (k, n), sorted as `Points` says; `hits` and `found_by` go with them."""
+    F, residuals, errors, rounding, jacobians = measure(f, states, input)
+    spectrum = stability.modes(jacobians)
+    drift = _jacobian_drift(f, states, input, jacobians, F)
+    accuracy = stability.multiplier_errors(jacobians, spectrum.condition, drift)
+    unstable, undecided = stability.count_unstable(spectrum.multipliers, accuracy)
+    order = np.lexsort((residuals, unstable))
+    names = stability.kinds(unstable, undecided, f.state_size)
+    return Points(
+        states=states[order],
+        residuals=residuals[order],
+        speeds=np.linalg.norm(F, axis=1)[order],
+        errors=errors[order],
+        rounding=rounding[order],
+        multipliers=spectrum.multipliers[order],
+        multiplier_errors=accuracy[order],
+        right_modes=spectrum.right_modes[order],
+        left_modes=spectrum.left_modes[order],
+        condition=spectrum.condition[order],
+        n_unstable=unstable[order],
+        undecided=undecided[order],
+        kinds=tuple(names[i] for i in order),
+        hits=np.asarray(hits)[order],
+        found_by=tuple(found_by[i] for i in order),
+        jacobians=jacobians[order],
+        input_jacobians=np.asarray(f.input_jacobian(states, input))[order],
+    )
+
+
+def _jacobian_drift(f: Map, states: Array, input: Array, jacobians: Array, F: Array) -> Array:
+    """|J(x) - J(x + Newton step)|_2, (k,): how much J may change over the distance to the true point."""
+    if not len(states):
+        return np.zeros(0)
+    move = solve_each(np.eye(f.state_size) - jacobians, F)
+    known = np.isfinite(move).all(axis=1)
+    # At a slow point the step leads nowhere; J is then exact at the state itself, which is what is reported.
+    move[~known] = 0.0
+    move *= np.minimum(1.0, LARGEST_ERROR / np.maximum(np.abs(move).max(axis=1, keepdims=True), 1e-300))
+    change = f.jacobian(states + move, input) - jacobians
+    return np.asarray(np.where(known, np.linalg.norm(change, ord=2, axis=(1, 2)), 0.0))
