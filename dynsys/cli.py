@@ -22,6 +22,7 @@ from dynsys.errors import DynsysError, InputError, MissingPackageError
 if TYPE_CHECKING:
     from dynsys.types import Array
 
+SAME_REPLAY = 1e-4  # deviation of recorded states that float32 recordings explain
 SEVERITIES = ("info", "warning", "critical")
 
 
@@ -67,7 +68,7 @@ def _model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.argument("model", type=click.Path(path_type=Path)),
         click.option("--module", metavar="PREFIX", help="Which recurrent module, if the file has several."),
-        click.option("--nonlinearity", metavar="NAME", help="tanh or relu, for plain RNNs, whose files do not say."),
+        click.option("--nonlinearity", type=click.Choice(("tanh", "relu")), help="Of plain RNNs: files do not say."),
         click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of all random choices."),
         click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
     ]
@@ -239,7 +240,7 @@ def lyapunov(
     result = dynsys.lyapunov_spectrum(
         f, None, inputs, k, steps, discard, seed=seed, drive=drive, progress=_progress(quiet)
     )
-    _show(result, as_json)
+    _show(result, as_json, f)
 
 
 @main.command()
@@ -283,7 +284,7 @@ def gradients(
             wanted = [lag for lag in wanted if lag <= sequences.length]
     elif constant is not None:
         inputs = np.broadcast_to(f.input_vector(constant), (max(wanted), f.input_size))
-    _show(dynsys.gradient_spectrum(f, None, inputs, wanted, k, seed=seed, progress=_progress(quiet)), as_json)
+    _show(dynsys.gradient_spectrum(f, None, inputs, wanted, k, seed=seed, progress=_progress(quiet)), as_json, f)
 
 
 @main.command("cells")
@@ -318,9 +319,13 @@ def _loaded(model: Path, module: str | None, nonlinearity: str | None) -> Any:
 def _read_trials(path: Path | None, f: Any) -> Any:
     if path is None:
         return None
-    from dynsys.trials import load_trials
+    from dynsys.trials import load_trials, replay_deviation
 
-    return load_trials(path, f)
+    trials = load_trials(path, f)
+    deviation = replay_deviation(f, trials)
+    if deviation is not None and deviation > SAME_REPLAY:
+        click.echo(f"dynsys: WARNING: the recorded states are not reproduced (off by up to {deviation:.2g}).", err=True)
+    return trials
 
 
 def _vector(text: str | None) -> list[float] | None:
@@ -332,10 +337,14 @@ def _vector(text: str | None) -> list[float] | None:
         raise InputError(f"--input must be numbers with commas between them, got {text!r}.") from None
 
 
-def _show(result: Any, as_json: bool) -> None:
+def _show(result: Any, as_json: bool, f: Any = None) -> None:
+    """The result, and with the text form how the model was read: that decides what the numbers are about."""
     from dynsys.jsonable import dumps
 
     click.echo(dumps(result.to_dict()) if as_json else str(result))
+    if f is not None and not as_json:
+        for note in f.notes:
+            click.echo(f"Note: {note}")
 
 
 def _save_points(found: Any, out: Path) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from dynsys.composed_maps import ClosedLoop, Driven, Iterated, Stacked
+from dynsys.composed_maps import Boxed, ClosedLoop, Driven, Iterated, Stacked
 from dynsys.errors import InputError, ShapeError
-from dynsys.maps import CellMap, Map, numbers
+from dynsys.maps import CellMap, Map, given_box, numbers
 from dynsys.readout import as_readout
 from dynsys.types import ArrayLike
 
@@ -33,16 +33,11 @@ def as_map(
     """
     from dynsys.function_maps import FunctionMap
 
-    if isinstance(obj, Map):
-        return obj
     if isinstance(obj, type):
         raise InputError(f"{obj.__name__} is a class; pass one of its instances, e.g. {obj.__name__}(...).")
-    if all(hasattr(obj, name) for name in ("step", "state_blocks", "input_size", "parameters")):
-        return CellMap(obj)
-    if hasattr(obj, "state_dict") and hasattr(obj, "named_parameters"):
-        from dynsys.loaders.torch_module import map_from_module
-
-        return map_from_module(obj)
+    known = _known_map(obj)
+    if known is not None:
+        return _with_box(known, state_size, input_size, box, invariant)
     if not callable(obj):
         raise InputError(
             f"cannot read a {type(obj).__name__} as a map: need a cell, a Map, a PyTorch recurrent module, or a "
@@ -51,6 +46,30 @@ def as_map(
     if state_size is None:
         raise InputError("a function does not say how many state variables it has: pass `state_size=n`.")
     return FunctionMap(obj, state_size, input_size, box, invariant)
+
+
+def _known_map(obj: Any) -> Map | None:
+    """A Map, a cell or a PyTorch recurrent module as a map; None for anything else."""
+    if isinstance(obj, Map):
+        return obj
+    if all(hasattr(obj, name) for name in ("step", "state_blocks", "input_size", "parameters")):
+        return CellMap(obj)
+    if hasattr(obj, "state_dict") and hasattr(obj, "named_parameters"):
+        from dynsys.loaders.torch_module import map_from_module
+
+        return map_from_module(obj)
+    return None
+
+
+def _with_box(f: Map, state_size: int | None, input_size: int, box: tuple[Any, Any] | None, invariant: bool) -> Map:
+    """`f`, with the caller's search box where one is given; sizes that disagree are an error."""
+    if state_size not in (None, f.state_size) or input_size not in (0, f.input_size):
+        raise ShapeError(
+            f"{f.name} has {f.state_size} state variables and {f.input_size} inputs, not {state_size} and {input_size}."
+        )
+    if box is None and invariant:
+        raise InputError("`invariant=True` says something about a box: pass `box=(low, high)` too.")
+    return f if box is None else Boxed(f, given_box(box, invariant, f.state_size))
 
 
 def drive(f: Any, inputs: ArrayLike) -> Map:
@@ -68,14 +87,14 @@ def drive(f: Any, inputs: ArrayLike) -> Map:
 def iterate(f: Any, times: int) -> Map:
     """`f` applied `times` times. A periodic drive of period p must be iterated a multiple of p times."""
     f = as_map(f)
-    if times < 1:
-        raise InputError(f"`times` must be at least 1, got {times}.")
+    if int(times) != times or times < 1:
+        raise InputError(f"`times` must be a whole number, at least 1, got {times}.")
     if isinstance(f, Driven):
         period = len(f.inputs)
         if times % period:
             raise InputError(f"the drive has period {period}: iterate it {period} times, or a multiple, not {times}.")
-        return Iterated([f.at(t % period) for t in range(times)], f"{f.name}, {times} steps")
-    return Iterated([f] * times, f"{f.name}, {times} steps")
+        return Iterated([f.at(t % period) for t in range(int(times))], f"{f.name}, {times} steps")
+    return Iterated([f] * int(times), f"{f.name}, {times} steps")
 
 
 def close_loop(f: Any, readout: Any = None) -> Map:

@@ -17,6 +17,32 @@ from dynsys.types import Array, Integers
 
 
 @final
+class Boxed(Map):
+    """A map with a search box of the caller's."""
+
+    def __init__(self, f: Map, box: SearchBox) -> None:
+        self.inner, self._box = f, box
+        self.state_size, self.input_size, self.blocks, self.output = f.state_size, f.input_size, f.blocks, f.output
+        self.name, self.notes, self.initial_state = f.name, f.notes, f.initial_state
+
+    def advance(self, state: Array, input: Array) -> Array:
+        return self.inner.advance(state, input)
+
+    def linearize_columns(self, state: Array, input: Array) -> Linearization:
+        return self.inner.linearize_columns(state, input)
+
+    def box(self, low: Array, high: Array) -> SearchBox | None:
+        return self._box
+
+    def lost_rank(self, state: Array, input: Array) -> Integers | None:
+        return self.inner.lost_rank(state, input)
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        return self.inner.parameters
+
+
+@final
 class Driven(Map):
     """A map whose input is fixed: constant, or one period of a periodic drive, (p, m)."""
 

@@ -15,12 +15,16 @@ from dynsys.errors import InputError, ShapeError
 from dynsys.homotopy import fixed_points_on_path
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, SearchBox, numbers
+from dynsys.orbits import orbit_columns
 from dynsys.points import LARGEST_ERROR, Points, measure, points_at
 from dynsys.root_search import distinct, polish, search
-from dynsys.search_box import search_box
+from dynsys.search_box import FAR, search_box
 from dynsys.types import Array, ArrayLike, Booleans, Integers
 
 SAME = 1e-7  # polished states closer than this (relative to 1 + |x|) are one point
+LARGE = 256  # state variables beyond which later stages get one round each
+MIXING_ROUNDS = 4
+BUDGET = 1024 * 256**3  # uniform starts times state variables cubed
 PATH_ROUNDS = 3  # rounds of continuation paths, while they give new points and the index test asks for more
 
 
@@ -89,6 +93,8 @@ class FixedPoints:
 
         return fixed_points_text(self)
 
+    __repr__ = __str__
+
 
 def _table(points: Points) -> dict[str, Any]:
     skip = ("right_modes", "left_modes", "jacobians", "input_jacobians")
@@ -119,7 +125,8 @@ def find_fixed_points(
         f: the map (anything `as_map` reads).
         input: (m,) constant input; None is the zero vector.
         starts: (k, n) further starts, e.g. states the network visited; used as they are, also outside the box.
-        n_starts: uniform starts; 0 uses only `starts` and runs no later stage.
+        n_starts: uniform starts; 0 uses only `starts` and runs no later stage. Beyond 256 state variables fewer are
+            drawn, as many as a few minutes allow, and the result's `n_starts` and `notes` say so.
         tol: a point counts if max|F(x) - x| <= tol (1 + max|x|) and its error <= 1e-6 (1 + max|x|).
         seed: of the uniform starts. step_duration: seconds per step, adds times in ms.
 
@@ -129,6 +136,9 @@ def find_fixed_points(
     f = as_map(f)
     vector = f.input_vector(input)
     given = _starts(f, starts)
+    if int(n_starts) != n_starts:
+        raise InputError(f"`n_starts` must be a whole number, got {n_starts!r}.")
+    n_starts = int(n_starts)
     if n_starts < 0 or (n_starts == 0 and not len(given)):
         raise InputError(f"nothing to start from: n_starts={n_starts} and {len(given)} starts given.")
     if step_duration is not None and not 0 < step_duration < np.inf:
@@ -140,23 +150,37 @@ def find_fixed_points(
         box = search_box(f, vector, given, seed)
         found = _Collection(f, vector, box, f.box(vector, vector) or box, tol)
         generator = seeds.generator(seed)
+        asked, n_starts = n_starts, min(n_starts, max(16, int(BUDGET / f.state_size**3)))
         uniform = generator.uniform(box.low, box.high, (n_starts, f.state_size))
         found.add(uniform, "uniform start", count_hits=True)
         found.add(given, "given start")
         if n_starts:
             _second_stage(found, n_starts, generator)
-            for _ in range(PATH_ROUNDS):
+            large = f.state_size > LARGE
+            for _ in range(1 if large else PATH_ROUNDS):
                 if len(found.roots) and _index(found)[0] in (None, 1):
                     break
                 # Nothing found, or the signs say that something is missing: search on before reporting it.
-                if not found.follow_paths(generator, 12 if n_starts >= 256 else 3):
+                new = found.add(_orbit_ends(found, generator), "orbit end")
+                if not new and not found.follow_paths(generator, 12 if n_starts >= 256 and not large else 4):
                     break
                 _second_stage(found, n_starts, generator)
-            if _index(found)[0] not in (None, 1):
+            if not large and _index(found)[0] not in (None, 1):
                 more = generator.uniform(box.low, box.high, (_affordable(4 * n_starts, f.state_size), f.state_size))
                 found.add(more, "further uniform start")
                 _second_stage(found, n_starts, generator)
-        return _result(f, found, n_starts, seed, step_duration)
+        notes = f.notes
+        if n_starts < asked:
+            notes += (f"{n_starts} of the {asked} uniform starts asked for were drawn: each costs {f.state_size}^3",)
+        return _result(f, found, n_starts, seed, step_duration, notes)
+
+
+def _orbit_ends(found: _Collection, generator: np.random.Generator, count: int = 48, steps: int = 500) -> Array:
+    """Where orbits from uniform starts are after `steps`: near what the network does, and never off its range."""
+    first = generator.uniform(found.box.low, found.box.high, (count, found.f.state_size)).T
+    driving = np.broadcast_to(found.input, (steps, 1, len(found.input)))
+    ends = orbit_columns(found.f, first, driving, steps)[-1].T
+    return np.ascontiguousarray(ends[np.isfinite(ends).all(axis=1) & (np.abs(ends).max(axis=1) < FAR)])
 
 
 def _affordable(n_starts: int, n: int) -> int:
@@ -168,6 +192,8 @@ def _starts(f: Map, starts: ArrayLike | None) -> Array:
     if starts is None:
         return np.zeros((0, f.state_size))
     array = np.atleast_2d(numbers(starts, "starts"))
+    if not array.size:
+        return np.zeros((0, f.state_size))
     if array.shape[-1] != f.state_size:
         raise ShapeError(f"`starts` must be (k, {f.state_size}), got {array.shape}.")
     array = array.reshape(-1, f.state_size)
@@ -245,9 +271,9 @@ class _Collection:
         return np.asarray(good)
 
 
-def _second_stage(found: _Collection, n_starts: int, generator: np.random.Generator, rounds: int = 4) -> None:
+def _second_stage(found: _Collection, n_starts: int, generator: np.random.Generator) -> None:
     """Midpoints of pairs, and means of random triples, of the points found so far; while that gives new ones."""
-    for _ in range(rounds):
+    for _ in range(1 if found.f.state_size > LARGE else MIXING_ROUNDS):
         k = len(found.roots)
         if k < 2:
             return
@@ -276,14 +302,17 @@ def _index(found: _Collection) -> tuple[int | None, str]:
     return int(signs.sum()), "valid: the box is carried into its interior and det(I - J) is not zero at any point"
 
 
-def _result(f: Map, found: _Collection, n_starts: int, seed: int, step_duration: float | None) -> FixedPoints:
+def _result(
+    f: Map, found: _Collection, n_starts: int, seed: int, step_duration: float | None, notes: tuple[str, ...]
+) -> FixedPoints:
     points = points_at(f, found.roots, found.input, found.hits, found.found_by)
     slow = points_at(
         f, found.slow, found.input, np.zeros(len(found.slow), dtype=np.int64), ["search"] * len(found.slow)
     )
     index_sum, note = _index(found)
-    estimate, interval = chao1(found.hits) if n_starts else (None, None)
-    singletons = int((found.hits == 1).sum()) if n_starts else None
+    arrived = bool(found.hits.any())  # where no uniform start arrived anywhere, hits say nothing
+    estimate, interval = chao1(found.hits) if arrived else (None, None)
+    singletons = int((found.hits == 1).sum()) if arrived else None
     total = int(index_signs(points.jacobians)[0].sum())
     return FixedPoints(
         points=points,
@@ -293,7 +322,7 @@ def _result(f: Map, found: _Collection, n_starts: int, seed: int, step_duration:
             estimate=estimate,
             interval=interval,
             singletons=singletons,
-            unseen_mass_bound=3.0 / n_starts if n_starts and singletons == 0 and len(points) else None,
+            unseen_mass_bound=3.0 / n_starts if singletons == 0 else None,
             index_sum=total,
             index_expected=None if index_sum is None else 1,
             index_note=note,
@@ -313,6 +342,6 @@ def _result(f: Map, found: _Collection, n_starts: int, seed: int, step_duration:
             + (", and along continuation paths" if "continuation path" in found.found_by else "")
             + "; Newton in float64; residual, error and multipliers re-measured"
         ),
-        notes=f.notes,
+        notes=notes,
         step_duration=step_duration,
     )

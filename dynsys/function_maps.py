@@ -8,7 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from dynsys.errors import InputError, ShapeError
-from dynsys.maps import Map, SearchBox, numbers
+from dynsys.maps import Map, SearchBox, given_box, numbers
 from dynsys.readings.differences import DifferenceLinearization
 from dynsys.readings.linear import Linearization, TapeLinearization
 from dynsys.readings.structure import StackedRows
@@ -28,12 +28,14 @@ class FunctionMap(Map):
         box: tuple[Any, Any] | None = None,
         invariant: bool = False,
     ) -> None:
+        if int(state_size) != state_size or state_size < 1 or int(input_size) != input_size or input_size < 0:
+            raise InputError(f"need whole state_size >= 1 and input_size >= 0, got {state_size!r} and {input_size!r}.")
         self._function = function
         self.state_size, self.input_size = state_size, input_size
         self.blocks = (("x", slice(0, state_size)),)
         self.output = slice(0, state_size)
         self.name = getattr(function, "__name__", type(function).__name__).replace("<lambda>", "a function")
-        self._box = None if box is None else _search_box(box, invariant, state_size)
+        self._box = None if box is None else given_box(box, invariant, state_size)
         if invariant and box is None:
             raise InputError("`invariant=True` says something about a box: pass `box=(low, high)` too.")
         self._cache = StackedRows()  # nothing is known to be constant between calls: no stacked matrices are kept
@@ -126,13 +128,3 @@ class FunctionMap(Map):
 def _row(piece: Any, samples: int) -> Any:
     """A plain number among the rows, as a row of its own."""
     return np.full(samples, piece) if np.ndim(piece) == 0 and not isinstance(piece, Traced) else piece
-
-
-def _search_box(box: tuple[Any, Any], invariant: bool, size: int) -> SearchBox:
-    try:
-        low, high = (np.broadcast_to(numbers(side, "box"), (size,)).copy() for side in box)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"`box` must be (low, high), numbers or arrays of length {size}: {error}.") from None
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
-        raise InputError("`box` needs finite low < high in every coordinate.")
-    return SearchBox(low, high, invariant, "given by the caller" + (", who asserts it is invariant" * invariant))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -17,7 +17,7 @@ from dynsys.frames import jacobians_along
 from dynsys.limits import one_blas_thread
 from dynsys.log_svd import GradedProduct, coupled_frame
 from dynsys.maps import Map
-from dynsys.orbits import sequence, start_columns
+from dynsys.orbits import constant_input, sequence, start_columns
 from dynsys.rank import RankLoss
 from dynsys.types import Array, ArrayLike, Integers, Progress
 
@@ -39,6 +39,7 @@ class GradientSpectrum:
             falls below within the lags. horizon_first: the lag before it first falls below; differs where it recovers.
         trusted: (n_lags,) leading values on which two frames agree to 1e-6 nats.
         lost: (n_lags,) values that are -inf by structure.
+        input: (m,), the constant input; None where it changes with time.
     """
 
     lags: Integers
@@ -50,6 +51,7 @@ class GradientSpectrum:
     lost: Integers
     n: int
     map_name: str
+    input: Array | None
     drive: str
     method: str
     notes: tuple[str, ...]
@@ -71,6 +73,8 @@ class GradientSpectrum:
             rest = f"median {np.median(values):.4f}, least" if whole else f"number {len(values)} of {self.n}:"
             lines.append(f"lag {lag:6d}: log gain {values[0]: .4f} nats ({rest} {values[-1]:.4f})")
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
+
+    __repr__ = __str__
 
 
 def gradient_spectrum(
@@ -123,6 +127,7 @@ def gradient_spectrum(
         lost=lost,
         n=f.state_size,
         map_name=f.name,
+        input=constant_input(f, driving),
         drive="zero input" if driving is None else "driven by the given inputs",
         method="one graded QR pass (P = Q exp(L) X Q0^T), SVD of the graded triangle at each lag, two frames compared",
         notes=tuple(notes),
@@ -130,6 +135,8 @@ def gradient_spectrum(
 
 
 def _checked_lags(lags: Sequence[int]) -> list[int]:
+    if not isinstance(lags, Iterable):
+        raise InputError(f"`lags` must be a list of increasing positive integers, got {lags!r}.")
     wanted = [int(lag) for lag in lags]
     if wanted != list(lags) or not wanted or wanted[0] < 1 or any(b <= a for a, b in itertools.pairwise(wanted)):
         raise InputError(f"`lags` must be increasing positive integers, got {list(lags)[:10]}.")

@@ -14,7 +14,7 @@ from dynsys.errors import AnalysisError, InputError
 from dynsys.frames import Stretch, jacobians_along, random_frames, signed_qr
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map
-from dynsys.orbits import orbit_columns, sequence, start_columns
+from dynsys.orbits import constant_input, orbit_columns, sequence, start_columns
 from dynsys.rank import RankLoss
 from dynsys.types import Array, ArrayLike, Progress
 
@@ -22,6 +22,7 @@ AGREEMENT = 1e-6  # nats per step, to which two random frames must agree
 BLOCKS = 20  # batch means behind the standard errors
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
+EVERY_STEP = 64  # state size up to which a QR costs so little that every step has one
 LARGEST_SPAN = 16.0  # nats between the diagonal entries of one R
 FULL_SPECTRUM = 256  # state size up to which all exponents are the default
 
@@ -41,6 +42,7 @@ class LyapunovSpectrum:
         trusted: leading exponents on which two random frames agree to 1e-6 nats per step.
         lost: exponents that are -inf by structure.
         steps, discard, k, n: what was averaged. qr_interval: steps between QR decompositions.
+        input: (m,), the constant input; None where it changes with time (then `drive` says what it is).
         method: in words, with the drive. notes: reasons and remarks.
     """
 
@@ -59,6 +61,7 @@ class LyapunovSpectrum:
     qr_interval: int
     seed: int
     map_name: str
+    input: Array | None
     drive: str
     method: str
     notes: tuple[str, ...]
@@ -71,8 +74,8 @@ class LyapunovSpectrum:
     @property
     def chaotic(self) -> bool:
         """Whether the data bear the word: largest exponent positive by 3 errors, over 10^4 steps and in both halves."""
-        if self.steps < 10_000 or not self.k:
-            return False
+        if self.steps < 10_000 or not self.k or self.qr_interval == 0:
+            return False  # too short to say, or an orbit at rest
         leading = min(self.exponents[0], *self.halves[:, 0])
         return bool(leading - 3 * self.standard_errors[0] > 0)
 
@@ -87,6 +90,8 @@ class LyapunovSpectrum:
         residual = "not available for k < n" if self.residual is None else f"{self.residual:.1e} nats/step"
         lines.append(f"determinant sum-rule residual {residual}; {self.method}")
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
+
+    __repr__ = __str__
 
 
 def lyapunov_spectrum(
@@ -132,10 +137,17 @@ def lyapunov_spectrum(
             raise AnalysisError("the orbit runs off to infinity: an unbounded orbit has no Lyapunov exponents.")
         rest = None if driving is None else driving[discard // 2 :]
         at_rest = _fixed_point(f, settled, rest)
+        pushed: tuple[str, ...] = ()
+        if at_rest is not None and start is None and _repelling(f, at_rest, rest):
+            # The default start happens to be an unstable fixed point, where no real orbit stays.
+            pushed = ("the default start is an unstable fixed point: the orbit starts a random 10^-3 away from it",)
+            away = settled + 1e-3 * seeds.generator(seed).standard_normal(settled.shape)
+            settled = orbit_columns(f, away, None if driving is None else driving[: discard // 2], discard // 2)[-1]
+            at_rest = _fixed_point(f, settled, rest)
         if at_rest is not None:
             return _of_fixed_point(f, at_rest, rest, k, steps, discard, seed, drive)
         run = _Run(f, settled, rest, k, discard - discard // 2, steps, seed, progress)
-        return run.result(discard, drive)
+        return run.result(discard, drive, pushed)
 
 
 def _durations(driving: Array | None, steps: int | None, discard: int | None) -> tuple[int, int]:
@@ -171,8 +183,18 @@ def _fixed_point(f: Map, state: Array, driving: Array | None) -> Array | None:
     input = np.zeros((f.input_size, 1)) if driving is None else driving[0].T if len(driving) else None
     if input is None:
         return None
-    moved = f.advance(state, input)
-    return state if (np.abs(moved - state) <= 1e-13 * (1.0 + np.abs(state))).all() else None
+
+    def at_rest(x: Array) -> bool:
+        return bool((np.abs(f.advance(x, input) - x) <= 1e-13 * (1.0 + np.abs(x))).all())
+
+    # What has decayed to nothing is zero: at exactly zero the equations show what rank is lost there.
+    cleaned = np.where(np.abs(state) < 1e-15, 0.0, state)
+    return cleaned if at_rest(cleaned) else state if at_rest(state) else None
+
+
+def _repelling(f: Map, state: Array, driving: Array | None) -> bool:
+    jacobians = next(jacobians_along(f, state, driving, 1)).jacobians
+    return bool((np.abs(np.linalg.eigvals(jacobians[0])) > 1.0 + 1e-9).any())
 
 
 def _of_fixed_point(
@@ -193,6 +215,10 @@ def _of_fixed_point(
     mean = spectra.mean(axis=0)
     log_det = float(np.linalg.slogdet(dense[0])[1].mean()) if not lost.any() else -math.inf
     dimension, entropy, notes = invariants(mean, f.state_size)
+    floor = math.log(f.state_size * EPS * max(float(np.linalg.norm(dense[0], 2, axis=(1, 2)).max()), TINY))
+    below = np.flatnonzero((mean < floor) & np.isfinite(mean))
+    if len(below):
+        notes.append(f"{len(below)} exponents are below rounding: they are known to be small, not how small")
     return LyapunovSpectrum(
         exponents=mean[:k],
         standard_errors=np.maximum(_spread(spectra), f.state_size * EPS)[:k],
@@ -200,8 +226,8 @@ def _of_fixed_point(
         halves=np.stack([mean[:k], mean[:k]]),
         kaplan_yorke=dimension,
         entropy=entropy,
-        residual=_residual(mean, log_det) if k == f.state_size else None,
-        trusted=k,
+        residual=_residual(mean, log_det) if k == f.state_size and not len(below) else None,
+        trusted=min(k, int(below[0])) if len(below) else k,
         lost=int(lost.max()),
         steps=steps,
         discard=discard,
@@ -209,6 +235,7 @@ def _of_fixed_point(
         qr_interval=0,
         seed=seed,
         map_name=f.name,
+        input=constant_input(f, driving),
         drive=drive,
         method="the orbit settles at a fixed point: exponents are log|multipliers| there, to rounding",
         notes=tuple(notes),
@@ -265,6 +292,7 @@ class _Run:
     ) -> None:
         self._f, self._k, self._steps, self._seed = f, k, steps, seed
         self._batch = state.shape[1]
+        self._input = constant_input(f, driving)
         n = f.state_size
         frames = random_frames(seeds.generator(seed), 2 * self._batch, n, k).reshape(self._batch, 2, n, k)
         self._frames = frames
@@ -327,6 +355,8 @@ class _Run:
 
     def _choose_interval(self) -> None:
         """As many steps between QRs as keep the columns apart: s gap <= 12 leaves an error of about 1e-10."""
+        if self._f.state_size <= EVERY_STEP:
+            return
         mean = np.mean(self._growth_while_aligning[-50:], axis=(0, 1, 2))
         gap = float(np.ptp(mean))
         self._interval = 100 if gap < 0.12 else max(1, int(12.0 / gap))
@@ -341,7 +371,7 @@ class _Run:
             per_frame[b, frame, i] = self._log_det[b] / self._steps - others
         self._below &= self._below.sum(axis=-1, keepdims=True) > 1
 
-    def result(self, discard: int, drive: str) -> LyapunovSpectrum:
+    def result(self, discard: int, drive: str, notes_before: tuple[str, ...]) -> LyapunovSpectrum:
         n, k = self._f.state_size, self._k
         gone = np.array([rank.lost for rank in self._ranks])
         lost = int(gone.max())
@@ -352,7 +382,7 @@ class _Run:
             per_frame[b, :, max(0, n - gone[b]) :] = -np.inf
             blocks[:, b, :, max(0, n - gone[b]) :] = 0.0
         self._complete_by_determinant(per_frame, lost)
-        order = np.argsort(-per_frame.mean(axis=(0, 1)), kind="stable")
+        order = np.argsort(-per_frame[:, 0].mean(axis=0), kind="stable")
         per_frame, blocks = per_frame[..., order], blocks[..., order]
         by_sequence = per_frame[:, 0]
         mean = by_sequence.mean(axis=0)
@@ -367,7 +397,11 @@ class _Run:
         below = np.asarray(self._below.any(axis=(0, 1)))[order] & np.isfinite(mean)
         disagree = np.flatnonzero((apart > AGREEMENT) | below)
         log_det = -math.inf if lost else float(self._log_det.mean() / self._steps)
+        known = lost > 0 or math.isfinite(log_det)
         dimension, entropy, notes = invariants(mean, n)
+        notes = [*notes_before, *notes]
+        if k == n and not known:
+            notes.append("no sum-rule residual: det J is zero to rounding somewhere on the orbit")
         if disagree.size:
             i = int(disagree[0])
             notes.append(
@@ -384,7 +418,7 @@ class _Run:
             halves=halves,
             kaplan_yorke=dimension,
             entropy=entropy,
-            residual=_residual(mean, log_det) if k == n else None,
+            residual=_residual(mean, log_det) if k == n and known else None,
             trusted=int(disagree[0]) if disagree.size else k,
             lost=lost,
             steps=self._steps,
@@ -393,6 +427,7 @@ class _Run:
             qr_interval=self._interval,
             seed=self._seed,
             map_name=self._f.name,
+            input=self._input,
             drive=drive,
             method=(
                 f"discrete QR over {self._steps} steps after {discard} discarded, QR every {self._interval} steps, two "

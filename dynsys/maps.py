@@ -194,6 +194,17 @@ def require_finite(array: Array, what: str) -> None:
         raise InputError(f"`{what}` has values that are not finite (NaN or infinity).")
 
 
+def given_box(box: tuple[Any, Any], invariant: bool, size: int) -> SearchBox:
+    """The caller's search box (low, high), numbers or (n,) arrays, checked."""
+    try:
+        low, high = (np.broadcast_to(numbers(side, "box"), (size,)).copy() for side in box)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`box` must be (low, high), numbers or arrays of length {size}: {error}.") from None
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+        raise InputError("`box` needs finite low < high in every coordinate.")
+    return SearchBox(low, high, invariant, "given by the caller" + (", who asserts it is invariant" * invariant))
+
+
 def _to_columns(states: Array) -> Array:
     return np.ascontiguousarray(states.reshape(math.prod(states.shape[:-1]), states.shape[-1]).T)
 

@@ -51,7 +51,16 @@ def sequence(f: Map, inputs: ArrayLike) -> Array:
     if array.ndim not in (2, 3) or array.shape[-1] != f.input_size:
         raise ShapeError(f"`inputs` must be (T, m) or (T, batch, m) with m = {f.input_size}, got {array.shape}.")
     require_finite(array, "inputs")
+    if array.ndim == 3 and not array.shape[1]:
+        raise ShapeError(f"`inputs` of shape {array.shape} has no sequence in it.")
     return array if array.ndim == 3 else array[:, np.newaxis, :]
+
+
+def constant_input(f: Map, driving: Array | None) -> Array | None:
+    """The input (m,) if it is the same at every step and in every sequence (zeros for None), else None."""
+    if driving is None:
+        return np.zeros(f.input_size)
+    return driving[0, 0].copy() if len(driving) and (driving == driving[:1, :1]).all() else None
 
 
 def start_columns(f: Map, start: ArrayLike | None, driving: Array | None) -> tuple[Array, tuple[int, ...]]:

@@ -53,6 +53,9 @@ class Points:
     jacobians: Array
     input_jacobians: Array
 
+    def __repr__(self) -> str:
+        return f"<{len(self.states)} points with {self.states.shape[1]} state variables: {', '.join(self.kinds[:8])}>"
+
     def __len__(self) -> int:
         return len(self.states)
 

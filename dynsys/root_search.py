@@ -161,8 +161,11 @@ def solve_each(matrices: Array, rights: Array) -> Array:
         return out
 
 
-def polish(f: Map, states: Array, input: Array, max_steps: int = 12) -> Array:
-    """Newton from states (k, n) that are almost roots, keeping the state of least residual seen."""
+def polish(f: Map, states: Array, input: Array, max_steps: int = 80) -> Array:
+    """Newton from states (k, n) that are almost roots, keeping the state of least residual seen.
+
+    Two or three steps as a rule; at a degenerate root each gains only a constant factor, hence the many allowed.
+    """
     column = input[:, np.newaxis]
     x = np.ascontiguousarray(states.T)
     F, J = _residual_and_jacobian(f, x, column)

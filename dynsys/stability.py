@@ -43,7 +43,7 @@ def modes(jacobians: Array) -> Modes:
     values, right = np.linalg.eig(jacobians)
     values, right = values.astype(np.complex128), right.astype(np.complex128)
     # Conjugate pairs stay together, the positive imaginary part first.
-    order = np.lexsort((-values.imag, -np.abs(values).round(14)), axis=-1)
+    order = np.lexsort((-values.imag, -_rounded(np.abs(values))), axis=-1)
     values = np.take_along_axis(values, order, axis=-1)
     right = np.take_along_axis(right, order[:, np.newaxis, :], axis=-1)
     left = np.full_like(right, np.nan)
@@ -55,6 +55,14 @@ def modes(jacobians: Array) -> Modes:
     with np.errstate(over="ignore", invalid="ignore"):
         condition = np.linalg.norm(left, axis=-2)
     return Modes(values, right, left, np.where(np.isfinite(condition), condition, np.inf))
+
+
+def _rounded(moduli: Array) -> Array:
+    """Moduli to 13 significant digits, so that the two of a conjugate pair are equal."""
+    with np.errstate(divide="ignore"):
+        digits = 12.0 - np.floor(np.log10(np.where(moduli > 0, moduli, 1.0)))
+    scale = 10.0 ** np.clip(digits, -300, 300)
+    return np.asarray(np.round(moduli * scale) / scale)
 
 
 def multiplier_errors(jacobians: Array, condition: Array, drift: Array) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 
 from dynsys.errors import InputError, LoadError, ShapeError
 from dynsys.maps import Map, numbers, require_finite
+from dynsys.orbits import simulate
 from dynsys.types import AnyArray, Array
 
 
@@ -19,7 +20,8 @@ class Trials:
     """Input sequences of one length, and what the network was recorded to do on them.
 
     Attributes:
-        inputs: (T, trials, m), time first. hidden: (T, trials, n_out) recorded outputs h after each step, or None.
+        inputs: (T, trials, m), time first. hidden: (T, trials, n_out) recorded outputs h of the top layer after each
+            step, or (T, trials, n) whole states, or None.
         origin: the file's name, or "given arrays".
     """
 
@@ -36,6 +38,18 @@ class Trials:
     def count(self) -> int:
         """How many trials."""
         return int(self.inputs.shape[1])
+
+
+def replay_deviation(f: Map, trials: Trials, states: Array | None = None) -> float | None:
+    """Largest deviation of recorded states from the map's own, from its initial state; None without a recording.
+
+    `states`: (T + 1, trials, n), where the trials have been simulated already.
+    """
+    if trials.hidden is None:
+        return None
+    states = simulate(f, None, trials.inputs) if states is None else states
+    shown = states[1:] if trials.hidden.shape[-1] == f.state_size else states[1:, :, f.output]
+    return float(np.abs(shown - trials.hidden).max())
 
 
 def load_trials(path: str | Path, f: Map) -> Trials:
@@ -117,8 +131,14 @@ def _hidden(f: Map, hidden: Any, driving: Array, origin: str, trials_first: bool
         array = array[:, np.newaxis, :]
     elif trials_first:
         array = array.swapaxes(0, 1)
-    expected = (*driving.shape[:2], f.output.stop - f.output.start)
-    if array.shape != expected:
-        raise ShapeError(f"`hidden` of {origin} has (steps, trials, units) = {array.shape}, needs {expected}.")
+    steps, trials = driving.shape[:2]
+    widths = (f.output.stop - f.output.start, f.state_size)
+    if array.shape[:2] != (steps, trials) or array.shape[2] not in widths:
+        got = (array.shape[1], array.shape[0], array.shape[2]) if trials_first else array.shape
+        order = "(trials, steps, units)" if trials_first else "(steps, trials, units)"
+        raise ShapeError(
+            f"`hidden` of {origin} has shape {got}, needs {order} with {trials} trials, {steps} steps (the state after "
+            f"each step, without the initial one) and {widths[0]} units (h of the top layer) or {widths[1]} (all)."
+        )
     require_finite(array, f"hidden of {origin}")
     return array

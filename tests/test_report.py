@@ -324,12 +324,14 @@ def test_recorded_states_that_agree_are_good_news(flipflop: Report) -> None:
     assert f.value < 1e-5
 
 
-def test_recorded_states_of_another_network_are_a_warning() -> None:
+def test_recorded_states_of_another_network_are_critical_and_in_the_verdict() -> None:
     f = dynsys.load(EXAMPLES / "flipflop_gru.safetensors")
     trials = load_trials(EXAMPLES / "flipflop_gru_trials.npz", f)
     other = dynsys.as_map(cells.GRUResetAfter.random(16, 3, seed=0))
     said = dynsys.report(other, None, trials=trials, n_starts=32)
-    assert next(f for f in said.findings if f.id == "replay-differs").severity == "warning"
+    assert said.findings[0].id == "replay-differs"
+    assert said.findings[0].severity == "critical"
+    assert "NOT reproduced" in said.verdict
 
 
 # The files

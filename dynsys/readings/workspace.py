@@ -33,9 +33,11 @@ class Workspace:
 
     def take(self, shape: tuple[int, ...]) -> Array:
         """An array of this shape with arbitrary content. Views of it count as holding it."""
-        # Emptied before it is looked at: a second thread then finds nothing, instead of the same memory.
-        box, self._box = self._box, []
+        try:
+            box = [self._box.pop()]  # in one indivisible step: a second thread finds nothing, not the same memory
+        except IndexError:
+            box = []
         out = box[0] if box and box[0].shape == shape and _holders(box) == ALONE else np.empty(shape)
         if out.nbytes <= LARGEST:
-            self._box = [out]
+            self._box[:] = [out]
         return out

@@ -43,6 +43,8 @@ class Report:
         lines += [f"[{f.severity}] {f.title}" + (f": {f.shown}" if f.shown else "") for f in self.findings]
         return "\n".join(lines)
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         """In a notebook: the whole report in a frame of its own, so that styles do not mix."""
         import html
@@ -88,6 +90,7 @@ def report(
     from dynsys.reporting.study import run_study
     from dynsys.trials import as_trials
 
+    formats = (formats,) if isinstance(formats, str) else tuple(formats)
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise InputError(f"unknown report formats {unknown}; there are {', '.join(FORMATS)}.")

@@ -219,14 +219,22 @@ def overlaps(study: Study) -> Figure | None:
         svg = figure_svg(canvas)
     return Figure(
         id="overlaps",
+        width=1.0 if len(panels) == 2 else 0.55,
         svg=svg,
         alt="Overlap of modes with input and readout directions against the modulus of their multiplier.",
         caption=(
-            "What each mode listens to (left: cosine between its left mode and the best input direction) and shows "
-            "(right: cosine between its right mode and the best readout row), against how long it lasts. Dashed: what "
+            f"{_overlap_caption(study, len(panels))}, against how long it lasts. Dashed: what "
             f"one random direction stays below 95 % of the time ({number(alignment.chance, 2)})."
         ),
     )
+
+
+def _overlap_caption(study: Study, panels: int) -> str:
+    listens = "What each mode listens to (cosine between its left mode and the best input direction)"
+    shows = "hat each mode shows (cosine between its right mode and the best readout row)"
+    if panels == 2:
+        return f"Left: w{listens[1:]}. Right: w{shows}"
+    return "W" + shows if study.alignment.outputs is not None else listens
 
 
 def exponents(study: Study) -> Figure | None:

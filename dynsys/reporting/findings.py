@@ -25,7 +25,7 @@ def _replayed(study: Study) -> Iterator[Finding]:
     good = study.replay <= SAME_REPLAY
     yield Finding(
         id="replay-agrees" if good else "replay-differs",
-        severity="good" if good else "warning",
+        severity="good" if good else "critical",
         title="The recorded states are reproduced" if good else "The recorded states are NOT reproduced",
         value=study.replay,
         uncertainty=None,
@@ -88,20 +88,27 @@ def _notes(study: Study) -> Iterator[Finding]:
 
 
 def _sentences(notes: list[str]) -> str:
-    return " ".join(note[0].upper() + note[1:] + ("" if note.endswith(".") else ".") for note in notes)
+    """The notes as sentences; a name such as readout.weight keeps its small letter."""
+
+    def sentence(note: str) -> str:
+        named = any(mark in note.split(maxsplit=1)[0] for mark in "._")
+        return (note if named else note[0].upper() + note[1:]) + ("" if note.endswith(".") else ".")
+
+    return " ".join(sentence(note) for note in notes)
 
 
 RULES: tuple[Callable[[Study], Iterator[Finding]], ...] = (
+    _replayed,
     findings_on_points.portrait,
     findings_on_points.completeness,
     findings_on_points.stalled,
     findings_on_points.undecided,
+    findings_on_points.slow_modes,
     findings_on_points.slow_points,
     findings_on_points.settling,
     findings_on_points.transients,
     findings_on_spectra.exponents,
     findings_on_spectra.exploding,
     findings_on_spectra.reach,
-    _replayed,
     _notes,
 )

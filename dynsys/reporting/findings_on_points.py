@@ -37,7 +37,9 @@ def portrait(study: Study) -> Iterator[Finding]:
             shown=f"residuals ≤ {small(float(points.residuals.max()))}, errors ≤ {small(float(points.errors.max()))}",
             method=result.method,
             meaning=_memory(attractors, study),
-            advice=(
+            advice="Nothing to do."
+            if attractors < 2
+            else (
                 "Read the saddles as the decision boundaries between memories; their unstable modes show what tips "
                 "a decision."
             ),
@@ -186,6 +188,32 @@ def undecided(study: Study) -> Iterator[Finding]:
         )
 
 
+def slow_modes(study: Study) -> Iterator[Finding]:
+    """Modes that last about as long as a trial: directions along which the network integrates."""
+    points = study.fixed_points.points
+    longest = study.trials.length if study.trials is not None else 100
+    moduli = np.abs(points.multipliers)
+    lasting = np.abs(points.time_constants) >= max(10.0, 0.5 * longest)
+    count = int(lasting.sum())
+    if not count:
+        return
+    k, i = np.unravel_index(int(np.abs(np.where(lasting, moduli, 9.0) - 1.0).argmin()), moduli.shape)
+    tau, modulus, error = points.time_constants[k, i], moduli[k, i], points.multiplier_errors[k, i]
+    yield Finding(
+        id="slow-modes",
+        severity="info",
+        title=f"{plural(count, 'slow mode')}, lasting half a trial or longer",
+        value=float(tau),
+        uncertainty=float(error * tau * tau),
+        shown=f"slowest: τ = {number(float(tau), 3)} steps (|μ| = {modulus:.6f}) at fixed point {k + 1}",
+        method="Multipliers of the fixed points, τ = −1/ln |μ|.",
+        meaning="Along such a mode the state hardly moves by itself: the network integrates there, close to a line or "
+        "plane of resting states.",
+        advice="See which inputs drive the mode and which outputs show it, in the section on what is integrated.",
+        section="modes",
+    )
+
+
 def slow_points(study: Study) -> Iterator[Finding]:
     """Where the state lingers without a fixed point."""
     slow = study.fixed_points.slow
@@ -244,7 +272,7 @@ def settling(study: Study) -> Iterator[Finding]:
         yield Finding(
             id="all-orbits-settle",
             severity="good",
-            title=f"Every orbit came to rest at one of {plural(counted, 'attractor')}",
+            title=f"Every orbit came to rest at {'the attractor' if counted == 1 else f'one of {counted} attractors'}",
             value=1.0,
             uncertainty=3.0 / basins.n_starts,
             shown=f"{basins.n_starts} of {basins.n_starts} orbits (≥ {percent(1 - 3 / basins.n_starts)} at 95 %)",

@@ -220,15 +220,15 @@ def _modes(study: Study, figures: dict[str, Figure]) -> Section:
         if points.multipliers[k, i].imag > -1e-12
     ]
     rows.sort(key=lambda pair: -int(points.n_unstable[pair[0]]))
-    rows = rows[:MODE_ROWS]
+    left_out, rows = max(0, len(rows) - MODE_ROWS), rows[:MODE_ROWS]
     if rows and (alignment.inputs.shape[2] or alignment.outputs is not None):
-        blocks.append(_modes_table(study, rows))
+        blocks.append(_modes_table(study, rows, left_out))
     if "overlaps" in figures:
         blocks.append(figures["overlaps"])
     return Section("modes", "What is integrated, and what is shown", tuple(blocks))
 
 
-def _modes_table(study: Study, rows: list[tuple[int, int]]) -> Table:
+def _modes_table(study: Study, rows: list[tuple[int, int]], left_out: int) -> Table:
     points, alignment = study.fixed_points.points, study.alignment
     header = ["#", "multiplier"]
     if alignment.inputs.shape[2]:
@@ -259,6 +259,7 @@ def _modes_table(study: Study, rows: list[tuple[int, int]]) -> Table:
             "The three largest cosines; u0 is the first input, y0 the first output. By chance alone a cosine stays "
             "below "
             f"{number(alignment.chance, 2)} 95 % of the time."
+            + (f" {left_out} more modes are in the data." if left_out else "")
         ),
     )
 

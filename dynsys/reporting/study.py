@@ -20,7 +20,7 @@ from dynsys.maps import Map
 from dynsys.orbits import simulate
 from dynsys.search_box import search_box
 from dynsys.stability import TransientGrowth, transient_growth
-from dynsys.trials import Trials
+from dynsys.trials import Trials, replay_deviation
 from dynsys.types import Array, ArrayLike, Progress
 
 STAGES = 6
@@ -92,7 +92,7 @@ def run_study(
         f=f,
         trials=trials,
         visited=visited,
-        replay=_replay(f, trials, visited),
+        replay=None if trials is None else replay_deviation(f, trials, visited),
         fixed_points=found,
         basins=basins,
         alignment=alignment,
@@ -126,12 +126,6 @@ def _visited(f: Map, trials: Trials | None, input: Array, seed: int) -> Array:
         orbits = simulate(f, starts, driving)
     bounded = np.isfinite(orbits).all(axis=(0, 2)) & (np.abs(orbits).max(axis=(0, 2)) < 1e6)
     return orbits[:, bounded]
-
-
-def _replay(f: Map, trials: Trials | None, visited: Array) -> float | None:
-    if trials is None or trials.hidden is None:
-        return None
-    return float(np.abs(visited[1:, :, f.output] - trials.hidden).max())
 
 
 def _lyapunov(f: Map, trials: Trials | None, input: Array, seed: int) -> LyapunovSpectrum:

@@ -31,6 +31,8 @@ def verdict_of(study: Study, findings: tuple[Finding, ...]) -> str:
         longest = int(study.gradients.lags[-1])
         reach = f"gradients reach {'all' if horizon is None else horizon} of {longest} steps"
         parts.append("gradients explode" if "exploding-gradients" in ids else reach)
+    if "replay-differs" in ids:
+        parts.insert(0, "the recorded states are NOT reproduced, so what follows may be about another network")
     sentence = "; ".join(parts) + "."
     return sentence[0].upper() + sentence[1:]
 

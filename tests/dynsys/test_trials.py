@@ -11,7 +11,7 @@ import pytest
 import cells
 import dynsys
 from dynsys.errors import InputError, LoadError, ShapeError
-from dynsys.trials import as_trials, load_trials
+from dynsys.trials import as_trials, load_trials, replay_deviation
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 GENERATOR = np.random.default_rng(0)
@@ -62,12 +62,15 @@ def test_integer_inputs_and_hidden_states_become_float64(f: dynsys.Map, tmp_path
     np.testing.assert_array_equal(trials.hidden, hidden.swapaxes(0, 1))
 
 
-def test_hidden_is_the_output_part_of_the_state() -> None:
-    """Of an LSTM h is recorded, not c."""
+def test_hidden_is_the_output_or_the_whole_state() -> None:
+    """Of an LSTM h may be recorded, or h and c."""
     f = dynsys.as_map(cells.LSTM.random(5, 3, seed=0))
-    assert as_trials(f, INPUTS, np.zeros((7, 4, 5))).hidden is not None
+    states = dynsys.simulate(f, None, INPUTS)[1:]
+    for hidden in (states, states[..., :5]):
+        assert replay_deviation(f, as_trials(f, INPUTS, hidden)) == 0.0
+        assert replay_deviation(f, as_trials(f, INPUTS, hidden + 0.5)) == pytest.approx(0.5)
     with pytest.raises(ShapeError, match="hidden"):
-        as_trials(f, INPUTS, np.zeros((7, 4, 10)))
+        as_trials(f, INPUTS, np.zeros((7, 4, 7)))
 
 
 def test_recorded_states_of_the_example_are_reproduced() -> None:
