@@ -162,7 +162,7 @@ def find_fixed_points(
                     break
                 # Nothing found, or the signs say that something is missing: search on before reporting it.
                 new = found.add(_orbit_ends(found, generator), "orbit end")
-                if not new and not found.follow_paths(generator, 12 if n_starts >= 256 and not large else 4):
+                if not new + found.follow_paths(generator, 12 if n_starts >= 256 and not large else 4):
                     break
                 _second_stage(found, n_starts, generator)
             if not large and _index(found)[0] not in (None, 1):

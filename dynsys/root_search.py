@@ -176,10 +176,9 @@ def polish(f: Map, states: Array, input: Array, max_steps: int = 80) -> Array:
         with np.errstate(all="ignore"):
             F, J = _residual_and_jacobian(f, x, column)
         now = np.where(np.isfinite(F).all(axis=0), np.abs(F).max(axis=0), np.inf)
-        better = now < least
+        better, halved = now < least, now < 0.5 * least
         best[:, better], least[better] = x[:, better], now[better]
-        # Rounding makes the last digits dance: stop when nothing halves any more.
-        if not (now < 0.5 * np.maximum(least, np.finfo(float).tiny)).any() and not better.any():
+        if not halved.any():  # rounding makes the last digits dance
             break
         x = np.where(np.isfinite(x), x, best)
     return np.ascontiguousarray(best.T)
