@@ -64,10 +64,8 @@ def completeness_text(result: FixedPoints) -> str:
     parts = []
     if c.estimate is not None and c.interval is not None:
         low, high = c.interval
-        parts.append(
-            f"Hit counts of {result.n_starts} uniform starts: at least {c.estimate:.4g} points ({low:.4g} to "
-            f"{high:.4g})."
-        )
+        least = f"{c.estimate:.4g} point" + ("" if c.estimate == 1 else "s")
+        parts.append(f"Hit counts of {result.n_starts} uniform starts: at least {least} ({low:.4g} to {high:.4g}).")
     if c.unseen_mass_bound is not None:
         parts.append(f"At most {100 * c.unseen_mass_bound:.2g} % of such starts lead to a point not listed (95 %).")
     if c.index_passed is None:

@@ -46,7 +46,7 @@ def _points_verdict(study: Study, where: str, ids: set[str]) -> str:
         return f"no fixed point found{where}"
     settle = "all-orbits-settle" in ids
     if len(points) == 1:
-        kind = "stable" if attractors else points.kinds[0]
+        kind = "stable" if attractors else f"{'' if points.kinds[0] == 'undecided' else 'a '}{points.kinds[0]}"
         return f"1 fixed point{where}, {kind}" + ("; every orbit comes to rest there" if settle else "")
     said = f"{len(points)} fixed points{where}, {attractors} of them stable"
     ends = "there" if attractors == 1 else "at one of the stable ones"
