@@ -11,19 +11,15 @@ import numpy as np
 from dynsys import seeds
 from dynsys.combinators import as_map
 from dynsys.errors import AnalysisError, InputError
-from dynsys.frames import Stretch, jacobians_along, random_frames, signed_qr
+from dynsys.frames import jacobians_along
 from dynsys.limits import one_blas_thread
+from dynsys.lyapunov_run import EPS, TINY, Run
 from dynsys.maps import Map
 from dynsys.orbits import constant_input, orbit_columns, sequence, start_columns
 from dynsys.rank import RankLoss
-from dynsys.types import Array, ArrayLike, Progress
+from dynsys.types import Array, ArrayLike, Booleans, Progress
 
 AGREEMENT = 1e-6  # nats per step, to which two random frames must agree
-BLOCKS = 20  # batch means behind the standard errors
-EPS = float(np.finfo(np.float64).eps)
-TINY = float(np.finfo(np.float64).tiny)
-EVERY_STEP = 64  # state size up to which a QR costs so little that every step has one
-LARGEST_SPAN = 16.0  # nats between the diagonal entries of one R
 FULL_SPECTRUM = 256  # state size up to which all exponents are the default
 
 
@@ -146,8 +142,8 @@ def lyapunov_spectrum(
             at_rest = _fixed_point(f, settled, rest)
         if at_rest is not None:
             return _of_fixed_point(f, at_rest, rest, k, steps, discard, seed, drive)
-        run = _Run(f, settled, rest, k, discard - discard // 2, steps, seed, progress)
-        return run.result(discard, drive, pushed)
+        run = Run(f, settled, rest, k, discard - discard // 2, steps, seed, progress)
+        return _of_run(f, run, rest, k, steps, discard, seed, drive, list(pushed))
 
 
 def _durations(driving: Array | None, steps: int | None, discard: int | None) -> tuple[int, int]:
@@ -276,162 +272,70 @@ def invariants(exponents: Array, n: int) -> tuple[float | None, float | None, li
     return None, entropy, notes
 
 
-class _Run:
-    """One pass along the orbit with two random frames per sequence."""
-
-    def __init__(
-        self,
-        f: Map,
-        state: Array,
-        driving: Array | None,
-        k: int,
-        align: int,
-        steps: int,
-        seed: int,
-        progress: Progress | None,
-    ) -> None:
-        self._f, self._k, self._steps, self._seed = f, k, steps, seed
-        self._batch = state.shape[1]
-        self._input = constant_input(f, driving)
-        n = f.state_size
-        frames = random_frames(seeds.generator(seed), 2 * self._batch, n, k).reshape(self._batch, 2, n, k)
-        self._frames = frames
-        self._since = 0  # steps since the last QR
-        self._interval = 1
-        self._logs = np.zeros((self._batch, 2, k))
-        self._blocks = np.zeros((BLOCKS, self._batch, 2, k))
-        self._block_steps = np.zeros(BLOCKS)
-        self._log_det = np.zeros(self._batch)
-        self._below = np.zeros((self._batch, 2, k), dtype=bool)
-        self._ranks = [RankLoss(n) for _ in range(self._batch)]
-        self._growth_while_aligning: list[Array] = []
-        t = 0
-        for stretch in jacobians_along(f, state, driving, align + steps):
-            for jacobian in stretch.jacobians:
-                self._step(jacobian, t - align)
-                t += 1
-            first = max(0, align - (t - len(stretch.jacobians)))
-            if first < len(stretch.jacobians):
-                self._watch(stretch, first)
-            if progress is not None:
-                progress(t, align + steps, "Lyapunov exponents")
-        if self._since:
-            self._orthonormalise(steps - 1)
-
-    def _watch(self, stretch: Stretch, first: int) -> None:
-        jacobians = stretch.jacobians[first:]
-        for b, rank in enumerate(self._ranks):
-            rank.watch(jacobians[:, b], None if stretch.lost is None else stretch.lost[first:, b])
-        if self._k == self._f.state_size:
-            with np.errstate(divide="ignore"):
-                self._log_det += np.linalg.slogdet(jacobians)[1].sum(axis=0)
-
-    def _step(self, jacobian: Array, t: int) -> None:
-        self._frames = jacobian[:, np.newaxis] @ self._frames
-        self._since += 1
-        if t == -1:
-            self._orthonormalise(t)
-            self._choose_interval()
-        elif t < 0 or self._since >= self._interval or (t + 1) % max(1, self._steps // BLOCKS) == 0:
-            self._orthonormalise(t)
-
-    def _orthonormalise(self, t: int) -> None:
-        self._frames, r = signed_qr(self._frames)
-        diagonal = np.diagonal(r, axis1=-2, axis2=-1)
-        floor = self._f.state_size * EPS * np.abs(r).max(axis=(-2, -1))[..., np.newaxis]
-        if t >= 0:
-            self._below |= diagonal <= floor
-        # -inf comes from structure, never from R: what is below rounding is floored, and not trusted.
-        logs = np.log(np.maximum(diagonal, np.maximum(floor, TINY)))
-        if t < 0:
-            self._growth_while_aligning = [*self._growth_while_aligning[-49:], logs]
-        else:
-            block = min(BLOCKS - 1, t * BLOCKS // self._steps)
-            self._blocks[block] += logs
-            self._block_steps[block] += self._since
-            if self._interval > 1 and np.ptp(logs) > LARGEST_SPAN:
-                self._interval //= 2
-        self._since = 0
-
-    def _choose_interval(self) -> None:
-        """As many steps between QRs as keep the columns apart: s gap <= 12 leaves an error of about 1e-10."""
-        if self._f.state_size <= EVERY_STEP:
-            return
-        mean = np.mean(self._growth_while_aligning[-50:], axis=(0, 1, 2))
-        gap = float(np.ptp(mean))
-        self._interval = 100 if gap < 0.12 else max(1, int(12.0 / gap))
-
-    def _complete_by_determinant(self, per_frame: Array, lost: int) -> None:
-        """A single exponent below rounding is what log|det J| leaves to it."""
-        if self._k != self._f.state_size or lost:
-            return
-        for b, frame in np.argwhere(self._below.sum(axis=-1) == 1):
-            i = int(np.flatnonzero(self._below[b, frame])[0])
-            others = per_frame[b, frame].sum() - per_frame[b, frame, i]
-            per_frame[b, frame, i] = self._log_det[b] / self._steps - others
-        self._below &= self._below.sum(axis=-1, keepdims=True) > 1
-
-    def result(self, discard: int, drive: str, notes_before: tuple[str, ...]) -> LyapunovSpectrum:
-        n, k = self._f.state_size, self._k
-        gone = np.array([rank.lost for rank in self._ranks])
-        lost = int(gone.max())
-        blocks = self._blocks / np.maximum(self._block_steps, 1.0)[:, np.newaxis, np.newaxis, np.newaxis]
-        used = self._block_steps > 0
-        per_frame = self._blocks.sum(axis=0) / self._steps
-        for b in range(self._batch):
-            per_frame[b, :, max(0, n - gone[b]) :] = -np.inf
-            blocks[:, b, :, max(0, n - gone[b]) :] = 0.0
-        self._complete_by_determinant(per_frame, lost)
-        order = np.argsort(-per_frame[:, 0].mean(axis=0), kind="stable")
-        per_frame, blocks = per_frame[..., order], blocks[..., order]
-        by_sequence = per_frame[:, 0]
-        mean = by_sequence.mean(axis=0)
-        within = blocks[used, :, 0].mean(axis=1)
-        finite = np.where(np.isfinite(within), within, 0.0)
-        over_time = finite.std(axis=0, ddof=1) / math.sqrt(len(finite)) if len(finite) > 1 else np.full(k, np.inf)
-        halves = (
-            np.stack([h.mean(axis=0) for h in np.array_split(within, 2)]) if len(within) > 1 else np.stack([mean] * 2)
+def _of_run(
+    f: Map, run: Run, driving: Array | None, k: int, steps: int, discard: int, seed: int, drive: str, notes: list[str]
+) -> LyapunovSpectrum:
+    n = f.state_size
+    lost = int(max(rank.lost for rank in run.ranks))
+    per_frame, blocks, below = _sorted_averages(run, n, steps, lost)
+    by_sequence = per_frame[:, 0]
+    mean = by_sequence.mean(axis=0)
+    within = blocks[run.block_steps > 0, :, 0].mean(axis=1)
+    finite = np.where(np.isfinite(within), within, 0.0)
+    over_time = finite.std(axis=0, ddof=1) / math.sqrt(len(finite)) if len(finite) > 1 else np.full(k, np.inf)
+    halves = [half.mean(axis=0) for half in np.array_split(within, 2)] if len(within) > 1 else [mean, mean]
+    with np.errstate(invalid="ignore"):
+        apart = np.nan_to_num(np.abs(per_frame[:, 0] - per_frame[:, 1]), nan=0.0).max(axis=0)
+    below &= np.isfinite(mean)
+    disagree = np.flatnonzero((apart > AGREEMENT) | below)
+    log_det = -math.inf if lost else float(run.log_det.mean() / steps)
+    known = lost > 0 or math.isfinite(log_det)
+    dimension, entropy, reasons = invariants(mean, n)
+    notes = [*notes, *reasons]
+    if k == n and not known:
+        notes.append("no sum-rule residual: det J is zero to rounding somewhere on the orbit")
+    if disagree.size:
+        notes.append(
+            f"from exponent {disagree[0]} on two random frames differ by up to {apart.max():.1e} nats/step: near-equal "
+            "exponents need more steps to be told apart, their sum is more accurate"
         )
-        with np.errstate(invalid="ignore"):
-            apart = np.nan_to_num(np.abs(per_frame[:, 0] - per_frame[:, 1]), nan=0.0).max(axis=0)
-        below = np.asarray(self._below.any(axis=(0, 1)))[order] & np.isfinite(mean)
-        disagree = np.flatnonzero((apart > AGREEMENT) | below)
-        log_det = -math.inf if lost else float(self._log_det.mean() / self._steps)
-        known = lost > 0 or math.isfinite(log_det)
-        dimension, entropy, notes = invariants(mean, n)
-        notes = [*notes_before, *notes]
-        if k == n and not known:
-            notes.append("no sum-rule residual: det J is zero to rounding somewhere on the orbit")
-        if disagree.size:
-            i = int(disagree[0])
-            notes.append(
-                f"from exponent {i} on two random frames differ by up to {apart.max():.1e} nats/step: near-equal "
-                "exponents need more steps to be told apart, their sum is more accurate"
-            )
-        if below.any():
-            notes.append(f"{int(below.sum())} exponents are below rounding: they are known to be small, not how small")
-        return LyapunovSpectrum(
-            exponents=mean,
-            # A mean of logarithms is never better than the rounding of one QR.
-            standard_errors=np.maximum(np.maximum(over_time, _spread(by_sequence)), n * EPS),
-            by_sequence=by_sequence,
-            halves=halves,
-            kaplan_yorke=dimension,
-            entropy=entropy,
-            residual=_residual(mean, log_det) if k == n and known else None,
-            trusted=int(disagree[0]) if disagree.size else k,
-            lost=lost,
-            steps=self._steps,
-            discard=discard,
-            n=n,
-            qr_interval=self._interval,
-            seed=self._seed,
-            map_name=self._f.name,
-            input=self._input,
-            drive=drive,
-            method=(
-                f"discrete QR over {self._steps} steps after {discard} discarded, QR every {self._interval} steps, two "
-                f"random frames, standard errors from {int(used.sum())} batch means"
-            ),
-            notes=tuple(notes),
-        )
+    if below.any():
+        notes.append(f"{int(below.sum())} exponents are below rounding: they are known to be small, not how small")
+    return LyapunovSpectrum(
+        exponents=mean,
+        # A mean of logarithms is never better than the rounding of one QR.
+        standard_errors=np.maximum(np.maximum(over_time, _spread(by_sequence)), n * EPS),
+        by_sequence=by_sequence,
+        halves=np.stack(halves),
+        kaplan_yorke=dimension,
+        entropy=entropy,
+        residual=_residual(mean, log_det) if k == n and known else None,
+        trusted=int(disagree[0]) if disagree.size else k,
+        lost=lost,
+        steps=steps,
+        discard=discard,
+        n=n,
+        qr_interval=run.interval,
+        seed=seed,
+        map_name=f.name,
+        input=constant_input(f, driving),
+        drive=drive,
+        method=(
+            f"discrete QR over {steps} steps after {discard} discarded, QR every "
+            f"{'step' if run.interval == 1 else f'{run.interval} steps'}, two random frames, standard errors from "
+            f"{len(within)} batch means"
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _sorted_averages(run: Run, n: int, steps: int, lost: int) -> tuple[Array, Array, Booleans]:
+    """Exponents per sequence and frame, per block of time, and which are below rounding, largest exponent first."""
+    blocks = run.blocks / np.maximum(run.block_steps, 1.0)[:, np.newaxis, np.newaxis, np.newaxis]
+    per_frame = run.blocks.sum(axis=0) / steps
+    for b, rank in enumerate(run.ranks):
+        per_frame[b, :, max(0, n - rank.lost) :] = -np.inf
+        blocks[:, b, :, max(0, n - rank.lost) :] = 0.0
+    run.complete_by_determinant(per_frame, lost)
+    order = np.argsort(-per_frame[:, 0].mean(axis=0), kind="stable")
+    return per_frame[..., order], blocks[..., order], np.asarray(run.below.any(axis=(0, 1)))[order]

@@ -100,6 +100,7 @@ def _sentences(notes: list[str]) -> str:
 RULES: tuple[Callable[[Study], Iterator[Finding]], ...] = (
     _replayed,
     findings_on_points.portrait,
+    findings_on_points.resting,
     findings_on_points.completeness,
     findings_on_points.stalled,
     findings_on_points.undecided,

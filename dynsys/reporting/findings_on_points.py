@@ -45,6 +45,12 @@ def portrait(study: Study) -> Iterator[Finding]:
             ),
             section="fixed-points",
         )
+
+
+def resting(study: Study) -> Iterator[Finding]:
+    """Whether there is any resting state, and whether it can be told from its neighbours."""
+    result = study.fixed_points
+    points = result.points
     if unresolved(study):
         yield Finding(
             id="unresolved-fixed-points",
@@ -64,7 +70,7 @@ def portrait(study: Study) -> Iterator[Finding]:
             ),
             section="fixed-points",
         )
-    elif not attractors and not kinds["undecided"]:
+    elif not {"attractor", "undecided"} & set(points.kinds):
         yield Finding(
             id="no-stable-fixed-point",
             severity="warning",
