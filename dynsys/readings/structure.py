@@ -37,6 +37,9 @@ from dynsys.types import Array
 SMALL_BATCH = 2
 """Up to this many samples the terms are added one by one: there is too little to amortise a product over."""
 
+CACHED_ROW = 1 << 19
+"""Bytes of one row, all samples, up to which zeroing used memory row by row is faster than asking for new zeros."""
+
 PIECE_BYTES = 1 << 21
 """Nested products are formed for pieces of samples of about this size, which stay in the processor's cache."""
 
@@ -139,14 +142,17 @@ class Structure:
         """(total rows, B, N): the derivative of the outputs, one below the other, state axis first."""
         forms = [self._form(out) for out in outputs]
         whole = slice(0, self._samples)
-        # calloc'ed zeros cost nothing until touched: blocks that are zero or diagonal are never swept.
+        # New zeros cost nothing until touched: blocks that are zero or diagonal are then never swept.
         filled = all(form.nested or self._covers(form) for form in forms) and self._samples > SMALL_BATCH
         shape = (sum(rows), self._samples, self._columns)
-        out = self._cache.workspace.take(shape) if filled else np.zeros(shape)
+        if filled or 8 * self._samples * self._columns <= CACHED_ROW:
+            out, clean = self._cache.workspace.take(shape, zeros=not filled)
+        else:
+            out, clean = np.zeros(shape), True
         products = self._shared_products(forms)
         start = 0
         for form, height in zip(forms, rows, strict=True):
-            self._write(form, out[start : start + height], whole, products)
+            self._write(form, out[start : start + height], whole, products, clean)
             start += height
         return out
 
@@ -163,13 +169,13 @@ class Structure:
             if keys.count(key) > 1 and key not in products:
                 products[key] = np.empty((len(nested.matrix), self._samples, self._columns))
                 alone = Form((), (Nested(1.0, nested.matrix, nested.inner),))
-                self._write(alone, products[key], slice(0, self._samples), {})
+                self._write(alone, products[key], slice(0, self._samples), {}, False)
         return products
 
-    def _write(self, form: Form, out: Array, at: slice, products: dict[tuple[int, int], Array]) -> None:
-        """out (rows, samples in `at`, N) <- the form; entries no term reaches are zero already, or there are none."""
+    def _write(self, form: Form, out: Array, at: slice, products: dict[tuple[int, int], Array], clean: bool) -> None:
+        """out (rows, samples in `at`, N) <- the form; `clean` says that `out` is zero to begin with."""
         if not form.nested:
-            self._write_terms(form.terms, out, at)
+            self._write_terms(form.terms, out, at, clean)
             return
         # In pieces of samples that stay in cache from the inner terms to the last addition.
         width = max(1, PIECE_BYTES // (8 * max(1, self._columns) * max(len(out), form.nested[0].matrix.shape[1])))
@@ -185,14 +191,12 @@ class Structure:
             out *= _samples_of(first.left, at)[..., np.newaxis]
         if not form.terms and not others:
             return
-        part = np.zeros((len(out), samples, self._columns))
+        part = np.empty((len(out), samples, self._columns))
         for nested in others:
             self._product(nested, part, at, products)
             out += _samples_of(nested.left, at)[..., np.newaxis] * part
-        if others:
-            part[...] = 0.0
         if form.terms:
-            self._write_terms(form.terms, part, at)
+            self._write_terms(form.terms, part, at, False)
             out += part
 
     def _product(self, nested: Nested, out: Array, at: slice, products: dict[tuple[int, int], Array]) -> None:
@@ -201,23 +205,33 @@ class Structure:
             out[...] = products[_key(nested)][:, at]
             return
         samples = at.stop - at.start
-        inner = np.zeros((nested.matrix.shape[1], samples, self._columns))
-        self._write(nested.inner, inner, at, {})
+        inner = np.empty((nested.matrix.shape[1], samples, self._columns))
+        self._write(nested.inner, inner, at, {}, False)
         # (rows, samples, N) as (rows, samples * N): a view whose rows may be far apart, which BLAS takes.
         flat = np.lib.stride_tricks.as_strided(
             out, (len(out), samples * self._columns), (out.strides[0], out.strides[2]), writeable=True
         )
         np.matmul(nested.matrix, inner.reshape(len(inner), -1), out=flat)
 
-    def _write_terms(self, terms: tuple[Term, ...], out: Array, at: slice) -> None:
-        for seed, columns in enumerate(self._seeds):
-            own = [t for t in terms if t.seed == seed]
-            if out.shape[1] <= SMALL_BATCH or all(t.matrix is None for t in own):
-                _add_one_by_one(own, out[:, :, columns], at)
-            elif own:
-                factors = _factors(own, out.shape[0], at)
-                stacked = self._cache.get(own, len(out), columns.stop - columns.start)
-                np.matmul(factors, stacked, out=out[:, :, columns])
+    def _write_terms(self, terms: tuple[Term, ...], out: Array, at: slice, clean: bool) -> None:
+        own = [[t for t in terms if t.seed == seed] for seed in range(len(self._seeds))]
+        dense = [out.shape[1] > SMALL_BATCH and any(t.matrix is not None for t in group) for group in own]
+        factors = [_factors(group, len(out), at) if d else None for group, d in zip(own, dense, strict=True)]
+        stacked = [
+            self._cache.get(group, len(out), columns.stop - columns.start) if d else None
+            for group, columns, d in zip(own, self._seeds, dense, strict=True)
+        ]
+        # Zeros and products row by row where there are both, so that a row is in cache for all of them.
+        mixed = not clean and any(dense) and not all(dense)
+        for rows in [slice(r, r + 1) for r in range(len(out))] if mixed else [slice(0, len(out))]:
+            for columns, left, right in zip(self._seeds, factors, stacked, strict=True):
+                if left is not None and right is not None:
+                    np.matmul(left[rows], right[rows], out=out[rows, :, columns])
+                elif not clean:
+                    out[rows, :, columns] = 0.0
+        for group, columns, d in zip(own, self._seeds, dense, strict=True):
+            if not d:
+                _add_one_by_one(group, out[:, :, columns], at)
 
 
 def _compose(edge: Any, form: Form, parent: Traced) -> Form:

@@ -13,7 +13,7 @@ import numpy as np
 
 from dynsys.types import Array
 
-LARGEST = 1 << 26  # bytes kept at most
+LARGEST = 160 << 20  # bytes kept at most
 
 
 def _holders(box: list[Array]) -> int:
@@ -26,18 +26,23 @@ ALONE = _holders([np.empty(0)])
 
 @final
 class Workspace:
-    """Hands out uninitialised arrays, and remembers the last one."""
+    """Hands out arrays for results, and remembers the last one."""
 
     def __init__(self) -> None:
         self._box: list[Array] = []
 
-    def take(self, shape: tuple[int, ...]) -> Array:
-        """An array of this shape with arbitrary content. Views of it count as holding it."""
+    def take(self, shape: tuple[int, ...], *, zeros: bool = False) -> tuple[Array, bool]:
+        """An array of this shape, and whether it is known to be all zeros.
+
+        With `zeros` a new array is zero (calloc'ed, which costs nothing where it is not touched); one that is used
+        again never is. Views of an array count as holding it.
+        """
         try:
             box = [self._box.pop()]  # in one indivisible step: a second thread finds nothing, not the same memory
         except IndexError:
             box = []
-        out = box[0] if box and box[0].shape == shape and _holders(box) == ALONE else np.empty(shape)
+        again = bool(box) and box[0].shape == shape and _holders(box) == ALONE
+        out = box[0] if again else np.zeros(shape) if zeros else np.empty(shape)
         if out.nbytes <= LARGEST:
             self._box[:] = [out]
-        return out
+        return out, zeros and not again
