@@ -22,7 +22,6 @@ from dynsys.errors import DynsysError, InputError, MissingPackageError
 if TYPE_CHECKING:
     from dynsys.types import Array
 
-SAME_REPLAY = 1e-4  # deviation of recorded states that float32 recordings explain
 SEVERITIES = ("info", "warning", "critical")
 
 
@@ -220,19 +219,16 @@ def lyapunov(
     import numpy as np
 
     f = _loaded(model, module, nonlinearity)
-    sequences, constant = _read_trials(trials, f), _vector(input_)
-    if sequences is not None and constant is not None:
-        raise InputError("pass --trials or --input, not both.")
+    sequences, constant = _trials_or_constant(trials, input_, f)
     inputs, drive = None, None
     if sequences is not None:
-        joined = sequences.inputs.swapaxes(0, 1).reshape(-1, f.input_size)
-        burn = len(joined) // 10 if discard is None else discard
-        if steps is None and burn >= len(joined):
-            raise InputError(f"--discard {burn} leaves nothing of the {len(joined)} steps of the trials.")
-        total = len(joined) if steps is None else burn + steps
-        inputs = joined[np.resize(np.arange(len(joined)), total)]
+        whole = sequences.length * sequences.count
+        burn = whole // 10 if discard is None else discard
+        if steps is None and burn >= whole:
+            raise InputError(f"--discard {burn} leaves nothing of the {whole} steps of the trials.")
+        total = whole if steps is None else burn + steps
+        inputs, drive = sequences.joined(total), sequences.joined_name
         steps, discard = total - burn, burn
-        drive = f"driven by the {sequences.count} trials one after the other, without reset"
     elif constant is not None:
         steps, discard = 2000 if steps is None else steps, 500 if discard is None else discard
         inputs = np.broadcast_to(f.input_vector(constant), (max(steps + discard, 1), f.input_size))
@@ -272,9 +268,7 @@ def gradients(
         wanted = [int(lag) for lag in lags.split(",")]
     except ValueError:
         raise InputError(f"--lags must be whole numbers with commas between them, got {lags!r}.") from None
-    sequences, constant = _read_trials(trials, f), _vector(input_)
-    if sequences is not None and constant is not None:
-        raise InputError("pass --trials or --input, not both.")
+    sequences, constant = _trials_or_constant(trials, input_, f)
     inputs: Array | None = None
     if sequences is not None:
         inputs = sequences.inputs
@@ -319,13 +313,20 @@ def _loaded(model: Path, module: str | None, nonlinearity: str | None) -> Any:
 def _read_trials(path: Path | None, f: Any) -> Any:
     if path is None:
         return None
-    from dynsys.trials import load_trials, replay_deviation
+    from dynsys.trials import SAME_REPLAY, load_trials, replay_deviation
 
     trials = load_trials(path, f)
     deviation = replay_deviation(f, trials)
     if deviation is not None and deviation > SAME_REPLAY:
         click.echo(f"dynsys: WARNING: the recorded states are not reproduced (off by up to {deviation:.2g}).", err=True)
     return trials
+
+
+def _trials_or_constant(trials: Path | None, input_: str | None, f: Any) -> tuple[Any, list[float] | None]:
+    """What drives the network: trials, or a constant input, or neither."""
+    if trials is not None and input_ is not None:
+        raise InputError("pass --trials or --input, not both.")
+    return _read_trials(trials, f), _vector(input_)
 
 
 def _vector(text: str | None) -> list[float] | None:

@@ -34,7 +34,7 @@ class Run:
         seed: int,
         progress: Progress | None,
     ) -> None:
-        self._f, self._k, self._steps, self._seed = f, k, steps, seed
+        self._f, self._k, self._steps = f, k, steps
         self.batch = state.shape[1]
         n = f.state_size
         frames = random_frames(seeds.generator(seed), 2 * self.batch, n, k).reshape(self.batch, 2, n, k)

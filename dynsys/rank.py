@@ -20,7 +20,6 @@ class RankLoss:
         self._pattern: Array | None = None
         self._any_zero = False
         self._by_weights: int | None = None
-        self._seen = 0
         self.lost = 0
 
     def watch(self, jacobians: Array, known: Integers | None) -> None:

@@ -13,6 +13,8 @@ from dynsys.maps import Map, numbers, require_finite
 from dynsys.orbits import simulate
 from dynsys.types import AnyArray, Array
 
+SAME_REPLAY = 1e-4  # deviation of recorded states that float32 recordings explain
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,16 @@ class Trials:
     def count(self) -> int:
         """How many trials."""
         return int(self.inputs.shape[1])
+
+    @property
+    def joined_name(self) -> str:
+        """What `joined` is, in words."""
+        return f"driven by the {self.count} trials one after the other, without reset"
+
+    def joined(self, steps: int) -> Array:
+        """(steps, m): the trials one after the other, from the first again when they are used up."""
+        whole = self.inputs.swapaxes(0, 1).reshape(-1, self.inputs.shape[-1])
+        return np.asarray(whole[np.resize(np.arange(len(whole)), steps)])
 
 
 def replay_deviation(f: Map, trials: Trials, states: Array | None = None) -> float | None:

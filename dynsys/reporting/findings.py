@@ -8,9 +8,9 @@ from dynsys.reporting import findings_on_points, findings_on_spectra
 from dynsys.reporting.document import Finding, Severity
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import small
+from dynsys.trials import SAME_REPLAY
 
 RANK: dict[Severity, int] = {"critical": 0, "warning": 1, "info": 2, "good": 3}
-SAME_REPLAY = 1e-4
 
 
 def findings_of(study: Study) -> tuple[Finding, ...]:

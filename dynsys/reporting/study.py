@@ -135,10 +135,8 @@ def _lyapunov(f: Map, trials: Trials | None, input: Array, seed: int) -> Lyapuno
         return lyapunov_spectrum(
             f, _typical(f, input, seed), driving, steps=2500, discard=500, seed=seed, drive="constant input"
         )
-    joined = trials.inputs.swapaxes(0, 1).reshape(1, -1, f.input_size)[0]
-    enough = joined[np.resize(np.arange(len(joined)), max(len(joined), 2000))]
-    drive = f"driven by the {trials.count} trials one after the other, without reset"
-    return lyapunov_spectrum(f, None, enough, discard=min(500, len(enough) // 4), seed=seed, drive=drive)
+    enough = trials.joined(max(trials.length * trials.count, 2000))
+    return lyapunov_spectrum(f, None, enough, discard=min(500, len(enough) // 4), seed=seed, drive=trials.joined_name)
 
 
 def _typical(f: Map, input: Array, seed: int) -> Array:

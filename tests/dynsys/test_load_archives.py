@@ -6,7 +6,6 @@ import io
 import json
 import struct
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,9 @@ from dynsys.errors import LoadError
 from dynsys.loaders import load
 from dynsys.loaders.npz_file import read_npz
 from dynsys.loaders.zip_file import Archive
-from dynsys.model import Model
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 pytestmark = pytest.mark.filterwarnings("error")
-
-
-@pytest.fixture
-def attempt(tmp_path: Path) -> Callable[[bytes, str], Model]:
-    def write_and_load(data: bytes, name: str = "model.pt") -> Model:
-        (tmp_path / name).write_bytes(data)
-        return load(tmp_path / name)
-
-    return write_and_load
 
 
 def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
