@@ -194,8 +194,12 @@ def fixed_points(
 @_model_options
 @_input
 @_trials
-@click.option("--steps", type=int, help="Steps averaged over [default: 2000, or what the trials leave].")
-@click.option("--discard", type=int, help="Steps taken first and not averaged [default: 500, or a tenth].")
+@click.option(
+    "--steps", type=click.IntRange(min=1), help="Steps averaged over [default: 2000, or what the trials leave]."
+)
+@click.option(
+    "--discard", type=click.IntRange(min=0), help="Steps taken first and not averaged [default: 500, or a tenth]."
+)
 @click.option("-k", type=int, help="How many exponents [default: all up to 256 state variables, else 32].")
 @_json
 def lyapunov(
