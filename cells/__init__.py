@@ -5,18 +5,29 @@ Nothing here knows how a cell is analysed; `dynsys` reads these classes as discr
 
 from cells._cell import Bias, Cell, InputWeights, ParameterError, RecurrentWeights, parameter_or_zeros
 from cells.elman import Elman
+from cells.graph_convolution import GCN, GCNII, ImplicitGCN, propagation_matrix
 from cells.gru import GRU, GRUResetAfter
 from cells.lstm import LSTM
+from cells.operators import convolve, matrix_product, softmax
+from cells.recurrent_convolution import RecurrentConvolution
 
 __all__ = [
+    "GCN",
+    "GCNII",
     "GRU",
     "LSTM",
     "Bias",
     "Cell",
     "Elman",
     "GRUResetAfter",
+    "ImplicitGCN",
     "InputWeights",
     "ParameterError",
+    "RecurrentConvolution",
     "RecurrentWeights",
+    "convolve",
+    "matrix_product",
     "parameter_or_zeros",
+    "propagation_matrix",
+    "softmax",
 ]

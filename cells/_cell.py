@@ -16,10 +16,15 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Box = tuple[NDArray[np.float64], NDArray[np.float64]]
 
-# A field's letters say its shape: n state units, m inputs. The first field that has a letter fixes its size.
+# A field's letters say its shape: n state units, m inputs. The first field that has a letter fixes its size; a last
+# "..." stands for one or more further axes of any length.
 InputWeights = Annotated[Array, ("n", "m")]
 RecurrentWeights = Annotated[Array, ("n", "n")]
 Bias = Annotated[Array, ("n", "1")]
+Propagation = Annotated[Any, ("N", "N")]
+"""A graph's matrix over its N nodes: dense, or scipy sparse and kept so."""
+Kernels = Annotated[Array, ("n", "n", "...")]
+InputKernels = Annotated[Array, ("n", "m", "...")]
 
 
 class ParameterError(ValueError):
@@ -91,8 +96,13 @@ class Cell(ABC):
 
     @property
     def parameters(self) -> dict[str, Array]:
-        """The arrays the equations use, by field name; biases are columns (n, 1)."""
+        """The arrays the equations use and training sets, by field name; biases are columns (n, 1)."""
         return {name: getattr(self, name) for name in self.shapes()}
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        """Arrays of the equations that training leaves alone, by field name, e.g. the graph of a graph convolution."""
+        return {}
 
     def range(self, low: Array, high: Array) -> dict[str, Box] | None:
         """A box per state block, as (low, high) columns, that `step` maps strictly into its own interior.
@@ -145,6 +155,8 @@ class Cell(ABC):
 def _checked(cell: str, name: str, value: Any, shape: tuple[str, ...], sizes: dict[str, tuple[int, str]]) -> Array:
     """`value` as a read-only float64 copy of the declared shape; `sizes` learns each letter from its first use."""
     is_bias = shape[1] == "1"
+    more_axes = shape[-1] == "..."
+    shape = shape[:-1] if more_axes else shape
     if value is None:
         default = {"m": 0}
         missing = [letter for letter in shape if letter not in ("1", *sizes, *default)]
@@ -153,6 +165,9 @@ def _checked(cell: str, name: str, value: Any, shape: tuple[str, ...], sizes: di
                 f"{cell} needs at least one recurrent weight matrix; {name} and all others are missing."
             )
         value = np.zeros([1 if d == "1" else sizes[d][0] if d in sizes else default[d] for d in shape])
+        value = value[..., np.newaxis] if more_axes else value
+    if "N" in shape and hasattr(value, "tocsr"):
+        return typing.cast(Array, _checked_sparse(cell, name, value))
     try:
         array = np.array(value, dtype=np.float64)  # a copy: `frozen` guards the name, not the array behind it
     except (TypeError, ValueError) as error:
@@ -161,15 +176,17 @@ def _checked(cell: str, name: str, value: Any, shape: tuple[str, ...], sizes: di
         ) from None
     if is_bias and array.ndim == 1:
         array = array[:, np.newaxis]
-    if array.ndim != 2:
+    if array.ndim <= len(shape) if more_axes else array.ndim != len(shape):
         wanted = "(n,) or (n, 1)" if is_bias else "a matrix (rows, columns)"
+        wanted = f"an array ({', '.join(shape)}, side, ...)" if more_axes else wanted
         raise ParameterError(f"{cell}.{name} must be {wanted}, got shape {np.shape(value)}.")
     if "n" in shape and not array.shape[shape.index("n")]:
         raise ParameterError(f"{cell}.{name} has shape {np.shape(value)}: a cell needs at least one unit.")
     for axis, letter in enumerate(shape):
         need, owner = (1, "every bias") if letter == "1" else sizes.setdefault(letter, (array.shape[axis], name))
         if array.shape[axis] != need:
-            hint = " It looks transposed: pass its .T." if _fits(array.T.shape, shape, sizes) else ""
+            turned = not more_axes and _fits(array.T.shape, shape, sizes)
+            hint = " It looks transposed: pass its .T." if turned else ""
             raise ParameterError(
                 f"{cell}.{name} has shape {np.shape(value)}, needs ({', '.join(shape)}) with {letter} = {need} "
                 f"(from {owner}).{hint}"
@@ -185,6 +202,17 @@ def _checked(cell: str, name: str, value: Any, shape: tuple[str, ...], sizes: di
     return array
 
 
+def _checked_sparse(cell: str, name: str, value: Any) -> Any:
+    """A scipy sparse matrix as a compressed float64 copy."""
+    matrix = value.tocsr().astype(np.float64).copy()
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.shape[0]:
+        raise ParameterError(f"{cell}.{name} must be a square matrix, got shape {matrix.shape}.")
+    if not np.isfinite(matrix.data).all():
+        raise ParameterError(f"{cell}.{name} has values that are not finite.")
+    matrix.data.setflags(write=False)
+    return matrix
+
+
 def _fits(got: tuple[int, ...], shape: tuple[str, ...], sizes: dict[str, tuple[int, str]]) -> bool:
     """Whether a shape is the declared one, as far as its letters are known."""
     known = [1 if letter == "1" else sizes.get(letter, (size, ""))[0] for letter, size in zip(shape, got, strict=True)]
@@ -196,6 +224,14 @@ def rank_deficiency(matrix: Array) -> int:
     singular = np.linalg.svd(matrix, compute_uv=False)
     limit = max(matrix.shape) * np.finfo(np.float64).eps * singular.max(initial=0.0)
     return len(matrix) - int((singular > limit).sum())
+
+
+def checked_number(cell: str, field: str, value: Any, low: float = -math.inf, high: float = math.inf) -> None:
+    """Raise ParameterError unless `value` is one finite number from `low` to `high`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
+        raise ParameterError(f"{cell}.{field} must be a finite number, got {value!r}.")
+    if not low <= value <= high:
+        raise ParameterError(f"{cell}.{field} must lie between {low:g} and {high:g}, got {value!r}.")
 
 
 def checked_choice(cell: str, field: str, value: str, choices: typing.Iterable[str]) -> None:

@@ -235,7 +235,8 @@ class CellMap(Map):
         )
         self.output = dict(self.blocks)[cell.outputs]
         self.name = f"{type(cell).__name__} with {cell.hidden_size} units"
-        self._cache = StackedRows(list(cell.parameters.values()))
+        fixed = [*cell.parameters.values(), *getattr(cell, "constants", {}).values()]
+        self._cache = StackedRows(fixed)
 
     @property
     def parameters(self) -> dict[str, Array]:

@@ -16,14 +16,19 @@ from dynsys.loaders.recurrent import cells_package
 from dynsys.loaders.state_dict import Arrays
 from dynsys.loaders.surroundings import Surroundings
 from dynsys.readout import as_readout
-from dynsys.types import Array
+from dynsys.types import AnyArray, Array
 
 READOUT, START = ("V", "c"), "initial_state"
+INFERRED = ("Elman", "LSTM", "GRU", "GRUResetAfter")
+"""The cells that a file may mean without saying so. Many others share the names U, W, b: they are named, not guessed."""
+SPARSE = ("data", "indices", "indptr")
+"""The arrays of a square sparse matrix in compressed rows, stored as `A.data`, `A.indices`, `A.indptr`."""
 
 
 def read_own_schema(contents: Contents) -> tuple[Any, Surroundings] | None:
     """The cell that the file describes and what stands around it; None where its names are not a cell's fields."""
-    cell = _cell(contents)
+    contents, graphs = _without_sparse(contents)
+    cell = _cell(contents, graphs)
     if cell is None:
         return None
     readout = None
@@ -39,21 +44,42 @@ def read_own_schema(contents: Contents) -> tuple[Any, Surroundings] | None:
     return cell, Surroundings(readout, None, start, (f"not used: {shown(unused)}",) if unused else ())
 
 
-def _cell(contents: Contents) -> Any | None:
+def _without_sparse(contents: Contents) -> tuple[Contents, dict[str, Any]]:
+    """The contents without the arrays of sparse matrices, and those matrices by name."""
+    names = [key.removesuffix(".indptr") for key in contents.arrays if key.endswith(".indptr")]
+    names = [name for name in names if all(f"{name}.{part}" in contents.arrays for part in SPARSE)]
+    if not names:
+        return contents, {}
+    import scipy.sparse
+
+    matrices = {}
+    for name in names:
+        data, indices, indptr = (contents.arrays[f"{name}.{part}"] for part in SPARSE)
+        try:
+            size = len(indptr) - 1
+            matrices[name] = scipy.sparse.csr_array((real({name: data}, name), indices, indptr), shape=(size, size))
+            matrices[name].check_format(full_check=True)
+        except (ValueError, TypeError) as error:
+            raise LoadError(f"{name} is not a sparse matrix in compressed rows: {error}.") from None
+    parts = {f"{name}.{part}" for name in names for part in SPARSE}
+    rest = {key: array for key, array in contents.arrays.items() if key not in parts}
+    return dataclasses.replace(contents, arrays=rest), matrices
+
+
+def _cell(contents: Contents, graphs: Mapping[str, Any]) -> Any | None:
     classes = _classes()
     said = contents.metadata.get("cell")
     if said is not None and said in classes:
-        return _build(classes[said], contents)
-    given = {name for name in contents.arrays if name not in (*READOUT, START)}
-    fitting = [
-        kind for kind in classes.values() if _required(kind) <= given <= {f.name for f in dataclasses.fields(kind)}
-    ]
+        return _build(classes[said], contents, graphs)
+    given = {name for name in (*contents.arrays, *graphs) if name not in (*READOUT, START)}
+    usual = [classes[name] for name in INFERRED]
+    fitting = [kind for kind in usual if _required(kind) <= given <= {f.name for f in dataclasses.fields(kind)}]
     if len(fitting) > 1:
         raise LoadError(
             f"its names fit several cells: {', '.join(kind.__name__ for kind in fitting)}. Say which, in a text array "
             f"`cell` (npz) or metadata `cell` (safetensors): np.savez(path, cell={fitting[0].__name__!r}, ...)."
         )
-    return _build(fitting[0], contents) if fitting else None
+    return _build(fitting[0], contents, graphs) if fitting else None
 
 
 def _classes() -> dict[str, Any]:
@@ -74,10 +100,10 @@ def _required(kind: Any) -> set[str]:
     }
 
 
-def _build(kind: Any, contents: Contents) -> Any:
+def _build(kind: Any, contents: Contents, graphs: Mapping[str, Any]) -> Any:
     fields = dataclasses.fields(kind)
     arrays = {field.name: contents.arrays[field.name] for field in fields if field.name in contents.arrays}
-    missing = _required(kind) - arrays.keys() - contents.metadata.keys()
+    missing = _required(kind) - arrays.keys() - contents.metadata.keys() - graphs.keys()
     if missing:
         raise LoadError(
             f"a cell {kind.__name__} also needs {', '.join(sorted(missing))}; the file has {shown(contents.arrays)}."
@@ -86,11 +112,17 @@ def _build(kind: Any, contents: Contents) -> Any:
     if any(0 in arrays[name].shape for name in _required(kind) & matrices.keys() & arrays.keys()):
         raise LoadError(f"the cell {kind.__name__} has no units: {shown(arrays)}. Need at least one.")
     try:
-        values = {name: _array(arrays, name) if name in matrices else arrays[name].item() for name in arrays}
+        values = {name: _array(arrays, name) if name in matrices else _plain(arrays[name]) for name in arrays}
+        values |= {name: graph for name, graph in graphs.items() if name in matrices}
         values |= {f.name: _option(f, contents.metadata) for f in fields if f.name in contents.metadata}
         return kind(**values)
     except (ValueError, TypeError) as error:  # ParameterError is a ValueError
         raise LoadError(str(error)) from None
+
+
+def _plain(array: AnyArray) -> Any:
+    """An option stored as an array: one value, or a tuple of them."""
+    return tuple(array.tolist()) if array.ndim == 1 else array.item()
 
 
 def _array(arrays: Arrays, name: str) -> Array:

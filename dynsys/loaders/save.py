@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dynsys.errors import InputError
+from dynsys.loaders.own_schema import SPARSE
 from dynsys.maps import numbers
 from dynsys.readout import as_readout
 from dynsys.types import AnyArray, ArrayLike
@@ -35,7 +36,12 @@ def save_npz(
 def _named(cell: Any, readout: Any, initial_state: ArrayLike | None) -> dict[str, AnyArray]:
     fields = [field.name for field in dataclasses.fields(cell)]
     arrays: dict[str, AnyArray] = {"cell": np.array(type(cell).__name__)}
-    arrays |= {name: np.asarray(getattr(cell, name)) for name in fields}
+    for name in fields:
+        value = getattr(cell, name)
+        sparse = hasattr(value, "tocsr")
+        # A sparse matrix (a graph's) as its three arrays of compressed rows.
+        parts = {f"{name}.{part}": getattr(value, part) for part in SPARSE} if sparse else {name: value}
+        arrays |= {key: np.asarray(part) for key, part in parts.items()}
     if readout is not None:
         affine = as_readout(readout)
         if affine.V is None or affine.c is None:

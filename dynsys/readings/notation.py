@@ -54,6 +54,11 @@ class Symbol(NDArrayOperatorsMixin):
         if name == "split" and isinstance(args[1], int) and not kwargs.get("axis"):
             size = len(args[0].value) // args[1]
             return [args[0][k * size : (k + 1) * size] for k in range(args[1])]
+        if hasattr(func, "operation") or name in ("tile", "repeat"):
+            symbols = tuple(a if a is None else lifted(a) for a in args[: None if hasattr(func, "operation") else 1])
+            values = [None if a is None else a.value for a in symbols]
+            value = func(*values, *args[len(values) :], **kwargs)
+            return Symbol(value, getattr(func, "operation", name), *symbols)
         by_rows = kwargs.get("axis", 0) == 0 and (name not in ("sum", "mean") or "axis" in kwargs)
         if name not in READ or not by_rows:
             raise Unreadable(f"np.{name}, or its axis")
@@ -109,9 +114,9 @@ def is_zero(s: Symbol) -> bool:
     if s.op == "constant" or (s.op == "leaf" and len(s.args) == 1):
         return not np.any(s.value)
     zeros = [is_zero(a) for a in s.args if isinstance(a, Symbol)]
-    if s.op in ("matmul", "multiply"):
+    if s.op in ("matmul", "multiply", "matrix_product", "convolve"):
         return any(zeros)
-    return s.op in ("add", "subtract", "negative", "getitem", "vstack") and all(zeros)
+    return s.op in ("add", "subtract", "negative", "getitem", "vstack", "tile", "repeat") and all(zeros)
 
 
 def is_scalar(s: Symbol) -> bool:
@@ -236,6 +241,19 @@ class Printer:
 
     def _matmul(self, s: Symbol) -> Printed:
         return " ".join(self._at_least(a, MATRIX) for a in s.args), MATRIX
+
+    def _matrix_product(self, s: Symbol) -> Printed:
+        return " ".join(self._at_least(a, MATRIX) for a in s.args if a is not None), MATRIX
+
+    def _convolve(self, s: Symbol) -> Printed:
+        return " * ".join(self._at_least(a, MATRIX) for a in s.args), MATRIX
+
+    def _tile(self, s: Symbol) -> Printed:
+        # The same row for every row of a matrix-shaped state.
+        return rf"\mathbf{{1}} {self._at_least(s.args[0], ATOM)}^{{\top}}", MATRIX
+
+    def _repeat(self, s: Symbol) -> Printed:
+        return self(s.args[0])  # one number per map, at each of its positions, is written as that number
 
     def _divide(self, s: Symbol) -> Printed:
         above, below = ["1", *(self(a)[0] for a in s.args)][-2:]

@@ -25,8 +25,10 @@ from dynsys.readings.tape import (
     Diagonal,
     Embed,
     MatrixProduct,
+    Operator,
     Rows,
     SumRows,
+    Tile,
     Traced,
     Unreadable,
     bounded_times,
@@ -82,7 +84,18 @@ class StackedRows:
     def __init__(self, fixed: Sequence[Array] = ()) -> None:
         self._fixed = {id(m): m for m in fixed}  # holds the arrays, so that an id stays theirs
         self._known: dict[Any, Array] = {}
+        self._operators: dict[Any, Array] = {}
         self.workspace = Workspace()
+
+    def matrix(self, operator: Operator) -> Array:
+        """A named operator as a dense matrix, formed once for parameters that cannot change."""
+        if not all(id(p) in self._fixed for p in operator.parameters):
+            return operator.matrix()
+        key = (operator.name, operator.settings, operator.size, tuple(map(id, operator.parameters)))
+        if key not in self._operators:
+            dense = self._operators[key] = operator.matrix()
+            self._fixed[id(dense)] = dense
+        return self._operators[key]
 
     def get(self, terms: Sequence[Term], rows: int, columns: int) -> Array:
         """S (rows, K, columns) for terms of one seed, K at least 2: below that NumPy leaves BLAS."""
@@ -134,7 +147,7 @@ class Structure:
                     known = factors.get(id(parent))
                     factors[id(parent)] = part if known is None else known + part
                 else:
-                    pieces.append(_scaled(_compose(edge, self._form(parent), parent), factor))
+                    pieces.append(_scaled(_compose(edge, self._form(parent), parent, self._cache), factor))
         self._forms[id(output)] = _sum([piece for piece in pieces if piece]) if any(pieces) else Form()
         return self._forms[id(output)]
 
@@ -234,7 +247,7 @@ class Structure:
                 _add_one_by_one(group, out[:, :, columns], at)
 
 
-def _compose(edge: Any, form: Form, parent: Traced) -> Form:
+def _compose(edge: Any, form: Form, parent: Traced, cache: StackedRows) -> Form:
     rows = parent.shape[0] if parent.ndim > 1 else 1
     if isinstance(edge, Diagonal):
         return _scaled(form, _rows_by_samples(edge.d), edge.steep)
@@ -242,6 +255,10 @@ def _compose(edge: Any, form: Form, parent: Traced) -> Form:
         return _masked(form, np.atleast_2d(edge.mask))
     if isinstance(edge, MatrixProduct):
         return _multiplied(edge.matrix, form)
+    if isinstance(edge, Operator):
+        return _multiplied(cache.matrix(edge), form)
+    if isinstance(edge, Tile):
+        return _reindexed(form, np.atleast_2d(edge.push(np.eye(rows))))
     if isinstance(edge, SumRows):
         return _multiplied(np.full((1, edge.rows), edge.factor), form)
     if isinstance(edge, Rows):

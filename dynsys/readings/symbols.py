@@ -73,6 +73,8 @@ def _run(cell: Any, arguments: Sequence[Symbol]) -> tuple[list[Symbol], dict[str
 def _sheet(cell: Any, scalars: dict[str, float]) -> list[str]:
     blocks = dict(cell.state_blocks)
     symbols = {name: Symbol(value, "leaf", symbol_name(name)) for name, value in cell.parameters.items()}
+    graph = {name: np.zeros(np.shape(value)) for name, value in getattr(cell, "constants", {}).items()}
+    symbols |= {name: Symbol(value + 1.0, "leaf", symbol_name(name)) for name, value in graph.items()}
     symbols |= {name: Symbol(value, "leaf", symbol_name(name, bold=False)) for name, value in scalars.items()}
     given = [Symbol(np.full((n, 1), 0.5), "leaf", symbol_name(b, "t-1"), b, "t-1") for b, n in blocks.items()]
     driven = list(inspect.signature(cell.step).parameters)[len(blocks)]

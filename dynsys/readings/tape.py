@@ -197,6 +197,51 @@ class Transpose:
     pull = push
 
 
+@final
+class Operator:
+    """result = a named linear operator (`push`) of the argument, with its exact adjoint (`pull`).
+
+    `parameters` and `settings` tell equal operators apart from others; `name` is the operation's.
+    """
+
+    __slots__ = ("_adjoint", "_forward", "name", "parameters", "settings", "size")
+
+    def __init__(self, name: str, linear: Any, size: int) -> None:
+        self.name, self.size = name, size
+        self._forward, self._adjoint = linear.forward, linear.adjoint
+        self.parameters, self.settings = linear.parameters, linear.settings
+
+    def push(self, tangent: Array) -> Array:
+        return np.asarray(self._forward(tangent))
+
+    def pull(self, cotangent: Array) -> Array:
+        return np.asarray(self._adjoint(cotangent))
+
+    def matrix(self) -> Array:
+        """The operator as a dense matrix (r, n)."""
+        return np.asarray(self._forward(np.eye(self.size)))
+
+
+@final
+class Tile:
+    """result = argument repeated along the first axis: as a whole (`each` False), or row by row (`each` True)."""
+
+    __slots__ = ("each", "times")
+
+    def __init__(self, times: int, each: bool) -> None:
+        self.times, self.each = times, each
+
+    def push(self, tangent: Array) -> Array:
+        if self.each:
+            return np.repeat(tangent, self.times, axis=0)
+        return np.tile(tangent, (self.times, *(1 for _ in tangent.shape[1:])))
+
+    def pull(self, cotangent: Array) -> Array:
+        rows = len(cotangent) // self.times
+        shape = (rows, self.times) if self.each else (self.times, rows)
+        return np.asarray(cotangent.reshape(*shape, *cotangent.shape[1:]).sum(axis=1 if self.each else 0))
+
+
 Parents = tuple[tuple["Traced", Edge], ...]
 
 
@@ -239,11 +284,13 @@ class Traced(NDArrayOperatorsMixin):
         return _entrywise(self.tape, ufunc, inputs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        from dynsys.readings.tape_functions import FUNCTIONS
+        from dynsys.readings.tape_functions import FUNCTIONS, operation
 
-        if func not in FUNCTIONS:
-            raise Unreadable(f"np.{getattr(func, '__name__', func)}")
-        return FUNCTIONS[func](*args, **kwargs)
+        if func in FUNCTIONS:
+            return FUNCTIONS[func](*args, **kwargs)
+        if hasattr(func, "operation"):
+            return operation(func, args, kwargs)
+        raise Unreadable(f"np.{getattr(func, '__name__', func)}")
 
     def __getitem__(self, index: Any) -> Traced:
         # `h[0]`, `h[2:5]`, `h[[1, 3]]`, and the same with a full slice of the samples after it.

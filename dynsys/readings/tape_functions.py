@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dynsys.readings.tape import Traced, Unreadable, choose, stack_pieces, sum_rows, value_of
+from dynsys.readings.tape import Operator, Tile, Traced, Unreadable, choose, stack_pieces, sum_rows, value_of
 
 
 def _tape(pieces: Sequence[Any]) -> list[Traced]:
@@ -59,6 +59,41 @@ def _mean(x: Traced, axis: Any = None, keepdims: bool = False) -> Traced:
     return sum_rows(x, axis, keepdims, mean=True)
 
 
+def _tile(x: Traced, reps: Any) -> Traced:
+    times, *rest = np.atleast_1d(reps).tolist()
+    if len(rest) != x.ndim - 1 or any(r != 1 for r in rest):
+        raise Unreadable("np.tile along anything but the rows: write np.tile(b, (times, 1))")
+    return Traced(np.tile(x.value, (times, *rest)), x.tape, ((x, Tile(times, each=False)),))
+
+
+def _repeat(x: Traced, repeats: Any, axis: Any = None) -> Traced:
+    if axis != 0 or np.ndim(repeats):
+        raise Unreadable("np.repeat of anything but each row alike, along axis=0")
+    return Traced(np.repeat(x.value, repeats, axis=0), x.tape, ((x, Tile(int(repeats), each=True)),))
+
+
+def _softmax(x: Traced) -> Any:
+    # The shift by the largest entry is only against overflow: softmax does not change by it.
+    grown = np.exp(x - x.value.max(axis=0, keepdims=True))
+    return grown / grown.sum(axis=0, keepdims=True)
+
+
+def operation(func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+    """A named operation of the equations (`cells.operators`) on traced arguments."""
+    if func.operation == "softmax":
+        return _softmax(*args)
+    if func.linear is None:
+        raise Unreadable(f"the operation {func.operation}")
+    values = tuple(value_of(a) for a in args)
+    parents = []
+    for a, linear in zip(args, func.linear(*values, **kwargs), strict=True):
+        if isinstance(a, Traced):
+            if linear is None:
+                raise Unreadable(f"the derivative of {func.operation} by one of its arguments")
+            parents.append((a, Operator(func.operation, linear, a.shape[0])))
+    return Traced(np.asarray(func(*values, **kwargs)), _tape(args), tuple(parents))
+
+
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.stack: _stack,
     np.concatenate: _concatenate,
@@ -67,6 +102,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.clip: _clip,
     np.sum: _sum,
     np.mean: _mean,
+    np.tile: _tile,
+    np.repeat: _repeat,
     np.dot: lambda a, b: a @ b,
     np.zeros_like: lambda x: np.zeros(x.shape),
     np.ones_like: lambda x: np.ones(x.shape),
