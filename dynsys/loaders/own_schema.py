@@ -20,7 +20,7 @@ from dynsys.types import AnyArray, Array
 
 READOUT, START = ("V", "c"), "initial_state"
 INFERRED = ("Elman", "LSTM", "GRU", "GRUResetAfter")
-"""The cells that a file may mean without saying so. Many others share the names U, W, b: they are named, not guessed."""
+"""The cells that a file may mean without saying so. Many others share U, W, b: they are named, not guessed."""
 SPARSE = ("data", "indices", "indptr")
 """The arrays of a square sparse matrix in compressed rows, stored as `A.data`, `A.indices`, `A.indptr`."""
 
