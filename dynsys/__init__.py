@@ -25,6 +25,7 @@ _WHERE = {
     "Map": "maps",
     "simulate": "orbits",
 }
+_ROOMS = frozenset(["graphs"])  # packages of functions that belong together
 
 __all__ = [
     "Map",
@@ -35,6 +36,7 @@ __all__ = [
     "drive",
     "find_fixed_points",
     "gradient_spectrum",
+    "graphs",
     "iterate",
     "load",
     "lyapunov_spectrum",
@@ -45,6 +47,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"dynsys.{name}")
     if name not in _WHERE:
         raise AttributeError(f"dynsys has no {name!r}")
     return getattr(importlib.import_module(f"dynsys.{_WHERE[name]}"), name)
