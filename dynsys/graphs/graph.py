@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse
 
 from dynsys.errors import InputError
+from dynsys.graphs.operators import SparseOperator
 from dynsys.types import AnyArray, Array, Integers
 
 Held = TypeVar("Held", bound=AnyArray)
@@ -132,6 +133,17 @@ class Graph:
         from dynsys.loaders.recurrent import cells_package
 
         return cells_package().propagation_matrix(self.adjacency, checked_normalization(normalization))
+
+    def operator(self, normalization: str = "sym+loops", dtype: Any = np.float64) -> SparseOperator:
+        """X -> A X for the normalised adjacency matrix A and X (n,) or (n, k), on all cores; made once."""
+        key = (checked_normalization(normalization), np.dtype(dtype))
+        if key not in self._operators:
+            self._operators[key] = SparseOperator(self.propagation_matrix(normalization), dtype=dtype)
+        return self._operators[key]
+
+    @cached_property
+    def _operators(self) -> dict[Any, SparseOperator]:
+        return {}
 
     def subgraph(self, keep: Any) -> Graph:
         """The graph on some of the nodes, in the given order: (k,) indices, or a mask (n,)."""

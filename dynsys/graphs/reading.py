@@ -76,6 +76,8 @@ def graph_of_matrix(matrix: Any, weighted: bool, directed: str, nodes: Any = Non
         raise InputError(f"an adjacency matrix has real entries, got {matrix.dtype}.")
     A = scipy.sparse.csr_array(matrix, dtype=np.float64, copy=True)
     A.sum_duplicates()
+    if A.indices.dtype != np.int32 and max(A.nnz, A.shape[0]) < 2**31:
+        A = scipy.sparse.csr_array((A.data, A.indices.astype(np.int32), A.indptr.astype(np.int32)), shape=A.shape)
     check_weights(A.data)
     notes = []
     if (A.data == 0).any():
