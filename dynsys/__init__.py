@@ -21,6 +21,7 @@ _WHERE = {
     "load": "loaders",
     "lyapunov_spectrum": "lyapunov",
     "report": "reporting",
+    "save_npz": "loaders.save",
     "stack": "combinators",
     "Map": "maps",
     "simulate": "orbits",
@@ -41,6 +42,7 @@ __all__ = [
     "load",
     "lyapunov_spectrum",
     "report",
+    "save_npz",
     "simulate",
     "stack",
 ]

@@ -588,7 +588,7 @@ def test_a_file_named_cells_in_the_way_is_named(command: list[str], elsewhere: P
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock on which every look takes a minute, so that progress is due at each."""
     minutes = iter(range(0, 10**6, 60))
-    monkeypatch.setattr("dynsys.cli.time.monotonic", lambda: float(next(minutes)))
+    monkeypatch.setattr("dynsys.commands.common.time.monotonic", lambda: float(next(minutes)))
 
 
 @pytest.mark.usefixtures("clock")
