@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -12,6 +11,7 @@ import scipy.sparse
 
 from dynsys.errors import InputError
 from dynsys.graphs.graph import Graph, checked_normalization
+from dynsys.graphs.operators import SparseOperator
 from dynsys.propagate.chunks import blocks, over
 from dynsys.types import AnyArray, Array, Integers
 
@@ -98,11 +98,16 @@ class Propagator:
         """The signal of M with coefficients C (count, d), on some rows: (rows, d)."""
         return self.trivial[rows, np.newaxis] * C[self.labels[rows]]
 
-    def product(self, dtype: Any = np.float64) -> Callable[..., Any]:
+    def product(self, dtype: Any = np.float64) -> SparseOperator:
         """H -> A H for arrays (n, d) of this type."""
-        from dynsys.propagate.products import product_with
+        kind = np.dtype(dtype)
+        if kind not in self._products:
+            self._products[kind] = SparseOperator(self.matrix, dtype=kind)
+        return self._products[kind]
 
-        return product_with(self.matrix, dtype)
+    @cached_property
+    def _products(self) -> dict[Any, SparseOperator]:
+        return {}
 
     def _sums(self, basis: Array) -> Any:
         """(count, n) sparse matrix of the basis vectors as rows."""

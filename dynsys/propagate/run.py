@@ -74,7 +74,7 @@ def propagation(
         Bronstein and S. Mishra (arXiv:2303.10993).
     """
     graph = as_graph(graph)
-    signal = _signal(features, graph.n_nodes)
+    signal = checked_signal(features, graph.n_nodes)
     if not 0 < collapse_tol < 1:
         raise InputError(f"`collapse_tol` must lie between 0 and 1, got {collapse_tol}.")
     limits = None if bands is None else checked_edges(bands)
@@ -92,7 +92,7 @@ def propagation(
     return follow(A, stack_of(gcn, signal, depth, beyond), signal, gap, settings, remarks)
 
 
-def _signal(features: Any, n: int) -> AnyArray:
+def checked_signal(features: Any, n: int) -> AnyArray:
     """(n, d) numbers, float32 as it comes or float64."""
     if scipy.sparse.issparse(features):
         if math.prod(features.shape) > DENSEST:
