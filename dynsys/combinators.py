@@ -38,10 +38,10 @@ def as_map(
     known = _known_map(obj)
     if known is not None:
         return _with_box(known, state_size, input_size, box, invariant)
-    if hasattr(obj, "layers") and hasattr(obj, "cell"):
+    if hasattr(obj, "layers") and hasattr(obj, "as_cell"):
         raise InputError(
             f"{obj.name} is a map only on a graph, and only layer by layer: use dynsys.propagation(network, graph, "
-            "features), `dynsys propagate GRAPH MODEL`, or network.cell(graph, layer)."
+            "features), `dynsys propagate GRAPH MODEL`, or network.as_cell(graph, layer)."
         )
     if not callable(obj):
         raise InputError(

@@ -7,6 +7,7 @@ Source: https://pytorch-geometric.readthedocs.io/en/latest/generated/torch_geome
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,8 +60,8 @@ def graph_network(
     between = nonlinearity or "relu"
     if nonlinearity is None and len(found) > 1:
         notes.append(
-            "the file does not say what stands between the layers; ReLU is assumed (nonlinearity='tanh' to change), and "
-            "nothing after the last"
+            "the file does not say what stands between the layers; ReLU is assumed (nonlinearity='tanh' to change), "
+            "and nothing after the last"
         )
     layers = []
     for k, one in enumerate(found):
@@ -146,7 +147,7 @@ def _in_order(arrays: Arrays, found: list[_Found]) -> list[_Found]:
 
     for order in (found, sorted(found, key=natural)):
         shapes = [arrays[one.weight].shape[:: -1 if one.turned else 1] for one in order]
-        if all(a[1] == b[0] for a, b in zip(shapes, shapes[1:], strict=False)):
+        if all(a[1] == b[0] for a, b in itertools.pairwise(shapes)):
             return list(order)
     widths = ", ".join(f"{one.prefix.rstrip('.')} {arrays[one.weight].shape}" for one in found)
     raise LoadError(f"the graph convolutions do not fit on each other: {widths}. Choose a part with `module`.")

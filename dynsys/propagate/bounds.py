@@ -81,7 +81,7 @@ def _added(A: Propagator, layer: Layer) -> float:
 
 
 def predicted_rate(layer: Layer, gap: Gap) -> float | None:
-    """nats per layer at which a repeated linear layer changes the distance in the long run; None where it is not linear.
+    """nats per layer at which a repeated linear layer changes the distance in the long run; else None.
 
     ln max |r + lambda mu| over the eigenvalues lambda of A outside the trivial subspace and mu of W: in lambda the
     modulus is convex, so that the extreme eigenvalues decide.

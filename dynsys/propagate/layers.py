@@ -11,7 +11,7 @@ import numpy as np
 
 from dynsys import seeds
 from dynsys.errors import InputError, ShapeError
-from dynsys.maps import numbers, require_finite
+from dynsys.maps import CellMap, numbers, require_finite
 from dynsys.types import Array
 
 HOMOGENEOUS = ("identity", "relu")
@@ -180,7 +180,7 @@ def _checked_depth(depth: int | None) -> int | None:
 
 def _own_layers(gcn: Any, features: Array) -> tuple[list[Layer], str, bool, tuple[str, ...]]:
     """Layers, name, whether they are to be repeated as one, and notes."""
-    gcn = getattr(gcn, "cell", gcn)  # the map of a cell
+    gcn = gcn.cell if isinstance(gcn, CellMap) else gcn
     if isinstance(gcn, Layer):
         return [gcn], "a repeated layer", True, ()
     if hasattr(gcn, "layers") and hasattr(gcn, "source"):
@@ -199,7 +199,7 @@ def _own_layers(gcn: Any, features: Array) -> tuple[list[Layer], str, bool, tupl
 
 
 def layer_of_cell(cell: Any, features: Array) -> Layer:
-    """A graph cell (`cells.GCN`, `cells.GCNII`, `cells.ImplicitGCN`) as a layer; `features` are what is fed in again."""
+    """A graph cell (`cells.GCN`, `cells.GCNII`, `cells.ImplicitGCN`) as a layer; `features` are fed in again."""
     kind = type(cell).__name__
     if kind not in ("GCN", "GCNII", "ImplicitGCN") or not hasattr(cell, "W"):
         raise InputError(
@@ -222,6 +222,6 @@ def layer_of_cell(cell: Any, features: Array) -> Layer:
 
 def cells_with_matrix(gcn: Any) -> Sequence[Any]:
     """The cells in `gcn` that carry a propagation matrix of their own."""
-    gcn = getattr(gcn, "cell", gcn)
+    gcn = gcn.cell if isinstance(gcn, CellMap) else gcn
     members = gcn if isinstance(gcn, (list, tuple)) else [gcn]
     return [cell for cell in members if hasattr(cell, "A") and hasattr(cell, "W")]

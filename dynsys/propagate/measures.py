@@ -1,4 +1,4 @@
-"""Sizes of a signal at one layer: norm, distance to the trivial subspace, Dirichlet energy, from T and A T in one pass."""
+"""Sizes of a signal at one layer: norm, distance to the trivial subspace, Dirichlet energy, in one pass."""
 
 from __future__ import annotations
 

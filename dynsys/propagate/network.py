@@ -51,12 +51,12 @@ class GraphNetwork:
         states = [H]
         for layer in self.layers:
             layer.width(H.shape[1])
-            Z = A @ (H @ layer.W) + (0.0 if layer.b is None else layer.b)
+            Z = A @ (H if layer.W is None else H @ layer.W) + (0.0 if layer.b is None else layer.b)
             H = np.asarray(activate(layer.activation, Z))
             states.append(H)
         return states
 
-    def cell(self, graph: Any, layer: int = -1, *, normalization: str = "sym+loops") -> Any:
+    def as_cell(self, graph: Any, layer: int = -1, *, normalization: str = "sym+loops") -> Any:
         """One layer, repeated, as `cells.GCN` on a graph: a map for every analysis of maps. It must be square."""
         from dynsys.loaders.recurrent import cells_package
 
