@@ -78,7 +78,7 @@ def propagation(
     if not 0 < collapse_tol < 1:
         raise InputError(f"`collapse_tol` must lie between 0 and 1, got {collapse_tol}.")
     limits = None if bands is None else checked_edges(bands)
-    normalization, remarks = _normalization(gcn, graph, normalization)
+    normalization, remarks = normalization_of(gcn, graph, normalization)
     A = propagator(graph, normalization)
     probe = as_probe(labels, train, test, A.n)
     settings = Settings(limits, jacobians, gradients, full, collapse_tol, dtype, seed, progress, probe)
@@ -115,7 +115,7 @@ def checked_signal(features: Any, n: int) -> AnyArray:
     return array
 
 
-def _normalization(gcn: Any, graph: Any, asked: str | None) -> tuple[str, tuple[str, ...]]:
+def normalization_of(gcn: Any, graph: Any, asked: str | None) -> tuple[str, tuple[str, ...]]:
     """The normalisation by name, and a remark where a cell's own matrix is another one."""
     for cell in cells_with_matrix(gcn):
         if cell.A.shape[0] != graph.n_nodes:
