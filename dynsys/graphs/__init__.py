@@ -10,10 +10,12 @@ from typing import Any
 
 _WHERE = {
     "Graph": "graph",
+    "GraphSpectrum": "extremes",
     "as_graph": "reading",
+    "spectrum": "extremes",
 }
 
-__all__ = ["Graph", "as_graph"]
+__all__ = ["Graph", "GraphSpectrum", "as_graph", "spectrum"]
 
 
 def __getattr__(name: str) -> Any:
