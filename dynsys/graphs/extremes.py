@@ -15,7 +15,7 @@ from dynsys.graphs.lanczos import FINE, End, ends, unseen_bound
 from dynsys.graphs.reading import as_graph
 from dynsys.graphs.trivial_space import TrivialSpace
 from dynsys.limits import one_blas_thread
-from dynsys.types import Array, Integers
+from dynsys.types import Array
 
 DENSE = 800  # nodes up to which the whole spectrum is computed
 FREE = 3e8  # entries and node values touched that cost no time worth saving: spent on a smaller residual
@@ -225,11 +225,10 @@ class SparseTranspose:
         return np.asarray(self._root * self._product(x / self._root))
 
 
-def second_vector(graph: Graph, normalization: str, tol: float, seed: int) -> tuple[GraphSpectrum, Array, Integers]:
-    """The spectrum, the eigenvector of lambda_2 over the root of the degrees that normalise it, and its nodes by it."""
+def second_vector(graph: Graph, normalization: str, tol: float, seed: int) -> tuple[GraphSpectrum, Array]:
+    """The spectrum, and the eigenvector of lambda_2 over the root of the degrees that normalise it, (n,)."""
     found = spectrum(graph, normalization, tol, seed=seed)
     degrees = graph.degrees + (1.0 if normalization.endswith("+loops") else 0.0)
     with np.errstate(divide="ignore"):
         scale = np.where(degrees > 0, degrees**-0.5, 0.0)
-    y = found.vectors[0] * scale
-    return found, y, np.argsort(y, kind="stable")
+    return found, found.vectors[0] * scale
