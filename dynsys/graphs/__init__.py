@@ -10,10 +10,25 @@ from typing import Any
 
 _WHERE = {
     "Graph": "graph",
+    "CheegerCut": "cuts",
+    "GraphSpectrum": "extremes",
+    "SpectralDensity": "densities",
     "as_graph": "reading",
+    "cheeger": "cuts",
+    "spectral_density": "densities",
+    "spectrum": "extremes",
 }
 
-__all__ = ["Graph", "as_graph"]
+__all__ = [
+    "CheegerCut",
+    "Graph",
+    "GraphSpectrum",
+    "SpectralDensity",
+    "as_graph",
+    "cheeger",
+    "spectral_density",
+    "spectrum",
+]
 
 
 def __getattr__(name: str) -> Any:
