@@ -26,7 +26,8 @@ from dynsys.propagate.states import State, slopes, start, step
 from dynsys.types import AnyArray, Array, Progress
 
 DOUBLE = 20_000_000  # entries of a signal up to which float64 is the default
-AFFORDABLE = 2e11  # operations of one kind of measure over all layers, beyond which a few layers stand for all
+CHEAP = 3e10  # operations of one kind of measure up to which it is taken at every layer
+AFFORDABLE = 3e11  # up to which it is taken at a few layers, or at the first and the last
 ROUNDING = 64.0  # rounding errors of one layer below which a distance counts as zero
 
 
@@ -54,20 +55,25 @@ class Plan:
         ranks, bands, gains: layers. jacobians, gradients: whether they are measured at all.
     """
 
-    def __init__(self, A: Propagator, depth: int, widths: Sequence[int], settings: Settings) -> None:
-        nnz, widest = A.matrix.nnz, max(widths)
-        every, some = set(range(depth + 1)), sparse_layers(depth)
+    def __init__(self, A: Propagator, layers: Sequence[Layer], widths: Sequence[int], settings: Settings) -> None:
+        nnz, widest, depth = A.matrix.nnz, max(widths), len(layers)
+        every, some, ends = set(range(depth + 1)), sparse_layers(depth), {0, depth}
 
         def chosen(price: float) -> set[int]:
-            cheap = price * (depth + 1) <= AFFORDABLE if settings.full is None else settings.full
-            return every if cheap else some
+            if settings.full is not None:
+                return every if settings.full else some
+            if price * len(every) <= CHEAP:
+                return every
+            return next((layers for layers in (some, ends) if price * len(layers) <= AFFORDABLE), set())
 
-        layer = 2.0 * nnz * widest + 2.0 * A.n * widest**2
+        mixing = widest if any(layer.W is not None for layer in layers) else 1
+        layer = 2.0 * nnz * widest + 2.0 * A.n * widest * mixing
         affordable = layer * depth <= AFFORDABLE
         self.jacobians = affordable if settings.jacobians is None else settings.jacobians
         self.gradients = affordable if settings.gradients is None else settings.gradients
         self.ranks = chosen(cost(A.n, widest))
-        self.bands = set() if settings.bands is None else chosen(nnz * widest * bands.DEGREE)
+        # Limited by memory: every product writes the whole signal.
+        self.bands = set() if settings.bands is None else chosen(4.0 * (nnz + 10 * A.n) * widest * bands.DEGREE)
         self.gains = chosen(60 * layer) if self.jacobians else set()
 
 
@@ -90,7 +96,7 @@ class _Run:
         self._layers, self._depth = stack.layers, len(stack.layers)
         self._widths = _widths(A, stack, signal.shape[1])
         self._kind = _dtype(settings.dtype, A.n * max(self._widths))
-        self._plan = Plan(A, self._depth, self._widths, settings)
+        self._plan = Plan(A, self._layers, self._widths, settings)
         self._table: dict[str, Array] = {name: np.full(self._depth + 1, np.nan) for name in (*PER_LAYER, "mad_error")}
         limits = 0 if settings.bands is None else len(settings.bands) - 1
         self._shares = np.full((self._depth + 1, limits), np.nan)

@@ -69,4 +69,4 @@ def _of_triangle(R: Array, row: Array, column: int) -> Ranks:
 def cost(n: int, d: int) -> float:
     """Rough number of operations of one `ranks`."""
     short = min(n, d)
-    return 2.0 * n * d * short + 8.0 * short**2 * d
+    return 1.0 * n * d * short + 8.0 * short**2 * d
