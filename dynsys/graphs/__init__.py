@@ -9,23 +9,31 @@ import importlib
 from typing import Any
 
 _WHERE = {
+    "EffectiveResistance": "resistances",
     "Graph": "graph",
     "CheegerCut": "cuts",
     "GraphSpectrum": "extremes",
+    "KirchhoffIndex": "kirchhoff",
     "SpectralDensity": "densities",
     "as_graph": "reading",
     "cheeger": "cuts",
+    "effective_resistance": "resistances",
+    "kirchhoff_index": "kirchhoff",
     "spectral_density": "densities",
     "spectrum": "extremes",
 }
 
 __all__ = [
     "CheegerCut",
+    "EffectiveResistance",
     "Graph",
     "GraphSpectrum",
+    "KirchhoffIndex",
     "SpectralDensity",
     "as_graph",
     "cheeger",
+    "effective_resistance",
+    "kirchhoff_index",
     "spectral_density",
     "spectrum",
 ]
