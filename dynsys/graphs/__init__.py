@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 _WHERE = {
+    "Curvature": "curvatures",
     "EffectiveResistance": "resistances",
     "Graph": "graph",
     "CheegerCut": "cuts",
@@ -17,6 +18,7 @@ _WHERE = {
     "SpectralDensity": "densities",
     "as_graph": "reading",
     "cheeger": "cuts",
+    "curvature": "curvatures",
     "effective_resistance": "resistances",
     "kirchhoff_index": "kirchhoff",
     "spectral_density": "densities",
@@ -25,6 +27,7 @@ _WHERE = {
 
 __all__ = [
     "CheegerCut",
+    "Curvature",
     "EffectiveResistance",
     "Graph",
     "GraphSpectrum",
@@ -32,6 +35,7 @@ __all__ = [
     "SpectralDensity",
     "as_graph",
     "cheeger",
+    "curvature",
     "effective_resistance",
     "kirchhoff_index",
     "spectral_density",
