@@ -23,6 +23,7 @@ _WHERE = {
     "report": "reporting",
     "save_npz": "loaders.save",
     "stack": "combinators",
+    "symbolic": "exact",
     "Map": "maps",
     "simulate": "orbits",
 }
@@ -43,6 +44,7 @@ __all__ = [
     "save_npz",
     "simulate",
     "stack",
+    "symbolic",
 ]
 
 

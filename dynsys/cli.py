@@ -13,6 +13,7 @@ import click
 
 import dynsys
 from dynsys.commands.cells import list_cells
+from dynsys.commands.exact import exact
 from dynsys.commands.fixed_points import fixed_points
 from dynsys.commands.gradients import gradients
 from dynsys.commands.lyapunov import lyapunov
@@ -57,5 +58,5 @@ def main() -> None:
     """
 
 
-for command in (report, fixed_points, lyapunov, gradients, list_cells):
+for command in (report, fixed_points, lyapunov, gradients, exact, list_cells):
     main.add_command(command)

@@ -602,3 +602,17 @@ def test_progress_goes_to_stderr_only() -> None:
 @pytest.mark.parametrize("quiet", ["-q", "--quiet"])
 def test_quiet_keeps_stderr_empty(quiet: str) -> None:
     assert ran(*REPORT, "--out", "out", quiet).stderr == ""
+
+
+def test_exact_answers_on_the_command_line() -> None:
+    """Three fixed points of h = tanh(2 h + 1/2), and the folds at |b| = 0.53284 around them."""
+    unit = str(EXAMPLES / "one_unit.npz")
+    data = strict(ran("exact", unit, "--json", "--symbols", "b", "--parameter", "b").stdout)
+    assert [b["kind"] for b in data["bifurcations"]] == ["fold", "fold"]
+    assert "find_fixed_points" in data["reason"]
+    data = strict(ran("exact", unit, "--json").stdout)
+    assert len(data["fixed_points"]) == 3
+    text = ran("exact", unit, "--symbols", "b", "--parameter", "b").stdout
+    assert "0.532839975354" in text
+    assert dynsys_("exact", MODEL).exit_code == 1
+    assert "no parameter q" in refused(dynsys_("exact", unit, "--symbols", "q"))
