@@ -616,3 +616,19 @@ def test_exact_answers_on_the_command_line() -> None:
     assert "0.532839975354" in text
     assert dynsys_("exact", MODEL).exit_code == 1
     assert "no parameter q" in refused(dynsys_("exact", unit, "--symbols", "q"))
+
+
+def test_mean_field_beside_networks_that_were_drawn() -> None:
+    """The published exponent at g = 3, measured on networks of 64 units within their spread; with a picture."""
+    data = strict(
+        ran("mean-field", "--gains", "0.5,3", "--units", "64", "--steps", "300", "--out", "f.svg", "--json").stdout
+    )
+    assert data["theory"][1]["largest_exponent"] == pytest.approx(0.31024932, abs=1e-8)
+    assert [len(row) for row in data["measured"]] == [3, 3]
+    assert np.mean(data["measured"][1]) == pytest.approx(0.31, abs=0.1)
+    assert np.mean(data["measured"][0]) == pytest.approx(np.log(0.5), abs=0.1)
+    assert Path("f.svg").read_text(encoding="utf-8").count("<path") > 5
+    assert "diverges" in ran("mean-field", "--gains", "1.5", "--bias", "1", "--activation", "relu").stdout
+    assert "numbers with commas" in refused(dynsys_("mean-field", "--gains", "a"))
+    assert "picture" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "nowhere/f.svg"))
+    assert "picture" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "f.doc"))
