@@ -25,6 +25,9 @@ class WithoutInput(Linearization):
         inner = self._inner.pull(cotangent, input=False, parameters=parameters)
         return Pulled(inner.state, np.zeros((0, *cotangent.shape[1:])), inner.parameters)
 
+    def pull_direct(self, cotangent: Array) -> Array | None:
+        return self._inner.pull_direct(cotangent)
+
     def dense(self) -> Array:
         return self._inner.dense()
 
