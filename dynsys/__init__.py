@@ -15,6 +15,7 @@ _WHERE = {
     "bptt": "through_time",
     "close_loop": "combinators",
     "drive": "combinators",
+    "find_attractors": "attractors",
     "find_fixed_points": "fixed_points",
     "gradient_spectrum": "gradients",
     "iterate": "combinators",
@@ -24,6 +25,7 @@ _WHERE = {
     "stack": "combinators",
     "Map": "maps",
     "simulate": "orbits",
+    "wiring": "unstable_branches",
 }
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "bptt",
     "close_loop",
     "drive",
+    "find_attractors",
     "find_fixed_points",
     "gradient_spectrum",
     "iterate",
@@ -41,6 +44,7 @@ __all__ = [
     "report",
     "simulate",
     "stack",
+    "wiring",
 ]
 
 
