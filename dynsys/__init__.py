@@ -25,6 +25,7 @@ _WHERE = {
     "stack": "combinators",
     "Map": "maps",
     "simulate": "orbits",
+    "slow_manifolds": "slow_sets",
     "wiring": "unstable_branches",
 }
 
@@ -43,6 +44,7 @@ __all__ = [
     "lyapunov_spectrum",
     "report",
     "simulate",
+    "slow_manifolds",
     "stack",
     "wiring",
 ]
