@@ -19,6 +19,7 @@ from dynsys.gradients import GradientSpectrum, gradient_spectrum
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import Map
 from dynsys.orbits import simulate
+from dynsys.reporting.exact_section import exact_points
 from dynsys.search_box import search_box
 from dynsys.stability import TransientGrowth, transient_growth
 from dynsys.trials import Trials, replay_deviation
@@ -39,6 +40,7 @@ class Study:
     Attributes:
         f: the map. visited: (T + 1, trials, n) states on the trials, or on free orbits without trials.
         replay: largest deviation of the simulated outputs from recorded ones, or None.
+        exact: formulas and exact fixed points of a map of one or two variables, else None.
         growth: transient growth at each fixed point. lyapunov, gradients: None where they failed, with the reason in
             `failures`.
     """
@@ -58,6 +60,7 @@ class Study:
     failures: tuple[str, ...]
     seed: int
     step_duration: float | None
+    exact: Any = None
 
 
 def run_study(
@@ -109,6 +112,7 @@ def run_study(
         failures=tuple(failures),
         seed=seed,
         step_duration=step_duration,
+        exact=exact_points(f, vector),
     )
 
 
