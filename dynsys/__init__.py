@@ -15,6 +15,7 @@ _WHERE = {
     "bptt": "through_time",
     "close_loop": "combinators",
     "drive": "combinators",
+    "find_attractors": "attractors",
     "find_fixed_points": "fixed_points",
     "gradient_spectrum": "gradients",
     "iterate": "combinators",
@@ -27,6 +28,8 @@ _WHERE = {
     "symbolic": "exact",
     "Map": "maps",
     "simulate": "orbits",
+    "slow_manifolds": "slow_sets",
+    "wiring": "unstable_branches",
 }
 
 __all__ = [
@@ -36,6 +39,7 @@ __all__ = [
     "bptt",
     "close_loop",
     "drive",
+    "find_attractors",
     "find_fixed_points",
     "gradient_spectrum",
     "iterate",
@@ -45,8 +49,10 @@ __all__ = [
     "report",
     "save_npz",
     "simulate",
+    "slow_manifolds",
     "stack",
     "symbolic",
+    "wiring",
 ]
 
 
