@@ -9,7 +9,7 @@ import numpy as np
 
 from dynsys import stability
 from dynsys.maps import Map
-from dynsys.root_search import solve_each
+from dynsys.batched_solves import solve_each
 from dynsys.types import Array, Complex, Integers
 
 LARGEST_ERROR = 1e-6  # a point counts only if it is known this well (relative to 1 + max|x|)
