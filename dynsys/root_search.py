@@ -16,13 +16,16 @@ from dynsys.maps import Map, SearchBox
 from dynsys.types import Array, Booleans, Integers
 
 CLOSE, NEAR = 1e-6, 1e-4  # residual, and length of the step that is left, at which one more step ends at the root
+NEARBY = 1e-3, 1e-2  # the same for ends that will be polished, or told to be at a root that is known
+SOLVED = 0.9  # share of |F|^2 that the step must take away by the linear equation, for its end to be a root
 ROUGH = 1e-9  # residual at which a start counts as having met a root, however far the step would go
 GRADIENT = 1e-7  # |J^T F| / (|J| |F|) below which the speed has a local minimum
 PATIENCE, PROGRESS = 10, 0.7  # a start is given up if neither |F|^2 nor its gradient falls by this in so many steps
 MEMORY = 1 << 29  # bytes of matrices held at a time
 PIECE = 1 << 23  # bytes of Jacobians formed at a time, to stay in the processor's cache
 SAVED = 0.7  # share of accepted steps below which the Jacobians of these alone are formed
-FIRM = 1e16  # what holds a coordinate at the wall of the box, relative to the matrix
+FIRST_DAMPING = 0.1
+LONGER = 2.0  # how the longest step allowed grows each time it was taken and did good, where no wall bounds the search
 
 
 @final
@@ -39,15 +42,23 @@ class Search:
     steps: int = 0
 
 
-def search(f: Map, starts: Array, input: Array, box: SearchBox | None, max_steps: int | None = None) -> Search:
-    """Levenberg-Marquardt from every row of `starts` (B, n) at the constant input (m,).
+def search(
+    f: Map,
+    starts: Array,
+    input: Array,
+    box: SearchBox | None,
+    max_steps: int | None = None,
+    close: tuple[float, float] = (CLOSE, NEAR),
+) -> Search:
+    """Levenberg-Marquardt from every row of `starts` (B, n) at the constant input (m,), within an invariant `box`.
 
-    Roots are left within about 1e-9 (relative) where they are simple; `polish` does the rest.
+    Steps are at first no longer than half the box: from a start in a corner, where everything saturates, the first one
+    would end in the opposite corner, where nothing can be learnt. Roots are left within about 1e-9 (relative) where they are simple; `polish` does the rest.
     """
     if max_steps is None:
         max_steps = 80 if f.state_size <= 64 else 30  # where a step costs n^3, patience is better spent on more starts
     size = max(1, MEMORY // (8 * 3 * f.state_size**2))
-    pieces = [_Descent(f, starts[i : i + size], input, box).run(max_steps) for i in range(0, len(starts), size)]
+    pieces = [_Descent(f, starts[i : i + size], input, box, close).run(max_steps) for i in range(0, len(starts), size)]
     if not pieces:
         nothing = np.zeros(0, dtype=bool)
         return Search(np.zeros((0, f.state_size)), nothing, nothing)
@@ -62,12 +73,12 @@ def search(f: Map, starts: Array, input: Array, box: SearchBox | None, max_steps
 class _Descent:
     """Levenberg-Marquardt on a batch. Arrays are those of the working set: the b starts still under way.
 
-    x, F: (n, b). worth: (b,) |F|^2. normal: (b, n, n) upper triangles of J^T J. gradient: (b, n) J^T F. damping: (b,).
-    at: (b,) which starts these are. then: (2, b) |F|^2 and |gradient| when progress was last looked at.
+    x, F: (n, b). worth: (b,) |F|^2. normal: (b, n, n) upper triangles of J^T J. gradient: (b, n) J^T F.
+    damping, reach: (b,), the shift of J^T J and the longest step (max norm). at: (b,) which starts these are. then: (2, b) |F|^2 and |gradient| when progress was last looked at.
     """
 
-    def __init__(self, f: Map, starts: Array, input: Array, box: SearchBox | None) -> None:
-        self.f, self.column = f, input[:, np.newaxis]
+    def __init__(self, f: Map, starts: Array, input: Array, box: SearchBox | None, close: tuple[float, float]) -> None:
+        self.f, self.column, self.close = f, input[:, np.newaxis], close
         self.walls = (box.low[:, np.newaxis], box.high[:, np.newaxis]) if box is not None and box.invariant else None
         count, n = starts.shape
         self.final = starts.copy()
@@ -76,7 +87,9 @@ class _Descent:
         self.x = np.ascontiguousarray(starts.T)
         self.F, self.worth = np.empty((n, count)), np.full(count, np.inf)
         self.normal, self.gradient = np.zeros((count, n, n)), np.zeros((count, n))
-        self.damping = np.full(count, 1e-2)
+        self.damping = np.full(count, FIRST_DAMPING)
+        half = 1.0 if box is None else float((box.high - box.low).min()) / 2.0
+        self.reach, self.capped = np.full(count, half), np.zeros(count, dtype=bool)
         self.steps = 0
 
     def run(self, max_steps: int) -> Search:
@@ -127,27 +140,27 @@ class _Descent:
         self.at, self.x, self.F, self.worth = self.at[going], self.x[:, going], self.F[:, going], self.worth[going]
         self.normal, self.gradient = self.normal[going], self.gradient[going]
         self.damping, self.then = self.damping[going], self.then[:, going]
+        self.reach, self.capped = self.reach[going], self.capped[going]
 
     def _moved(self) -> Array:
-        """The next trial states (n, b), inside the walls: coordinates that would leave through one are held there."""
-        gradient = self.gradient
+        """The next trial states (n, b)."""
         # The damping vanishes with |F|, so that convergence is quadratic.
         shift = self.damping * np.minimum(1.0, np.sqrt(self.worth)) + 1e-14 * scale_of(self.normal)
-        shifts = np.repeat(shift[:, np.newaxis], len(self.x), axis=1)
-        if self.walls is None:
-            return self.x - solve_positive(self.normal, shifts, gradient).T
-        low, high = self.walls
-        held = (((self.x <= low) & (gradient.T > 0)) | ((self.x >= high) & (gradient.T < 0))).T
-        if held.any():
-            shifts = np.where(held, FIRM * (1.0 + scale_of(self.normal))[:, np.newaxis], shifts)
-            gradient = np.where(held, 0.0, gradient)
-        return np.clip(self.x - solve_positive(self.normal, shifts, gradient).T, low, high)
+        move = -solve_positive(self.normal, np.broadcast_to(shift[:, np.newaxis], self.gradient.shape), self.gradient).T
+        length = np.abs(move).max(axis=0)
+        self.capped = length > self.reach
+        move *= np.where(self.capped, self.reach / length, 1.0)
+        trial = self.x + move
+        return trial if self.walls is None else np.clip(trial, *self.walls)
 
     def _arrive(self, trial: Array) -> Array:
         """End the starts whose step is the last one needed, and return the trial states of the others."""
         size = 1.0 + np.abs(self.x).max(axis=0)
-        last = np.abs(self.F).max(axis=0) <= CLOSE * size
-        last &= np.abs(trial - self.x).max(axis=0) <= NEAR * size
+        last = np.abs(self.F).max(axis=0) <= self.close[0] * size
+        move = trial - self.x
+        last &= np.abs(move).max(axis=0) <= self.close[1] * size
+        # At a slow point steps are short too, but the linear equation has no root at their end.
+        last &= -np.einsum("bn,nb->b", self.gradient, move) >= SOLVED * self.worth
         if not last.any():
             return trial
         self.final[self.at[last]], self.root[self.at[last]] = trial.T[last], True
@@ -169,6 +182,8 @@ class _Descent:
             else:
                 self.damping[there] *= np.where(better, 1.0 / 8.0, 6.0)
                 np.maximum(self.damping[there], 1e-10, out=self.damping[there])
+                if self.walls is None:
+                    self.reach[there] *= np.where(better & self.capped[there], LONGER, 1.0)
             taken = np.flatnonzero(better)
             if not len(taken):
                 continue
