@@ -31,6 +31,7 @@ _WHERE = {
     "slow_manifolds": "slow_sets",
     "wiring": "unstable_branches",
 }
+_ROOMS = frozenset(["graphs"])  # packages of functions that belong together
 
 __all__ = [
     "Map",
@@ -42,6 +43,7 @@ __all__ = [
     "find_attractors",
     "find_fixed_points",
     "gradient_spectrum",
+    "graphs",
     "iterate",
     "load",
     "lyapunov_spectrum",
@@ -57,6 +59,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"dynsys.{name}")
     if name not in _WHERE:
         raise AttributeError(f"dynsys has no {name!r}")
     return getattr(importlib.import_module(f"dynsys.{_WHERE[name]}"), name)
