@@ -13,9 +13,11 @@ import click
 
 import dynsys
 from dynsys.commands.cells import list_cells
+from dynsys.commands.exact import exact
 from dynsys.commands.fixed_points import fixed_points
 from dynsys.commands.gradients import gradients
 from dynsys.commands.lyapunov import lyapunov
+from dynsys.commands.mean_field import mean_field
 from dynsys.commands.report import report
 from dynsys.errors import DynsysError, InputError, MissingPackageError
 
@@ -57,5 +59,5 @@ def main() -> None:
     """
 
 
-for command in (report, fixed_points, lyapunov, gradients, list_cells):
+for command in (report, fixed_points, lyapunov, gradients, exact, mean_field, list_cells):
     main.add_command(command)
