@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from dynsys.graphs.compiled import _compile as compiled
+from dynsys.graphs.compiled import compile_kernel
 
 
-@compiled
+@compile_kernel
 def sums(T: Any, product: Any, u: Any, labels: Any, squares: Any, energy: Any, p: Any, low: int, high: int) -> None:
     """squares (d,) += t^2, energy (d,) += t (t - a), p (count, d) += u t, in float64, for t in T and a in A T."""
     width = T.shape[1]
@@ -23,7 +23,7 @@ def sums(T: Any, product: Any, u: Any, labels: Any, squares: Any, energy: Any, p
             own[j] += weight * value
 
 
-@compiled
+@compile_kernel
 def relu_difference(Z: Any, base: Any, u: Any, labels: Any, low: int, high: int) -> None:
     """Z = relu(u base + Z) - relu(u base), with no rounding but the last."""
     width = Z.shape[1]
