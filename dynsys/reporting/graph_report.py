@@ -145,8 +145,8 @@ def _methods(study: GraphStudy) -> tuple[str, ...]:
         f"Propagation was analysed with dynsys {dynsys.__version__} under the normalisation {run.normalization} [1]. "
         "The signal was carried in two parts, inside and outside the exact eigenvalue-1 space of the propagation "
         "matrix, each with its own scale, so that distances keep their relative accuracy at any depth. Rates are "
-        "slopes of the logarithm of the distance to that space; the bound is Oono and Suzuki's [2] with the measured spectral "
-        f"gap ({ends.method}); energies are Dirichlet energies of the normalised Laplacian [3, 4].",
+        "slopes of the logarithm of the distance to that space; the bound is Oono and Suzuki's [2] with the measured "
+        f"spectral gap ({ends.method}); energies are Dirichlet energies of the normalised Laplacian [3, 4].",
         "Influence by distance is exact for the sampled nodes. Curvature is the balanced Forman curvature [5] of all "
         "edges. Rewirings add the edges that widen the spectral gap most to first order [6]; every change was measured "
         "again.",
