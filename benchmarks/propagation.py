@@ -72,12 +72,15 @@ def main() -> None:
                 layer, graph, H, layers, spectrum=known, bands=None, jacobians=False, gradients=False, dtype="float32",
                 ranks=False,
             )  # fmt: skip
-            whole = time.perf_counter() - began
+            whole = clocks() - began
             ratios.append(whole / own)
-            print(f"{activation}: {layers} layers {own:.2f} s, with measures {whole:.2f} s, ratio {whole / own:.3f}")
-        print(
-            f"{activation}: median ratio {np.median(ratios):.3f}; rate {result.rate:.4f} bound {result.rate_bound:.4f}"
-        )
+            print(
+                f"{activation}: {layers} layers {own[0]:.2f} s (processor {own[1]:.2f}), with measures "
+                f"{whole[0]:.2f} s ({whole[1]:.2f}): ratio {whole[0] / own[0]:.3f} ({whole[1] / own[1]:.3f})",
+                flush=True,
+            )
+        wall, processor = np.median(ratios, axis=0)
+        print(f"{activation}: median ratio {wall:.3f} (processor {processor:.3f}); rate {result.rate:.4f}", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak memory of the process {peak:.2f} GiB")
 
