@@ -14,15 +14,15 @@ from dynsys.reporting.wording import number, percent, plural
 def gates_text(times: GateTimes) -> str:
     """One paragraph, with the extremes and their intervals."""
     if not len(times.units):
-        return "No unit keeps anything of its own past directly: whatever is remembered goes through the recurrent weights."
+        return "No unit keeps anything of its own past directly: all memory goes through the recurrent weights."
     order = np.argsort(times.time_constants)
     least, most = order[0], order[-1]
     middle = number(float(np.median(times.time_constants)), 3)
     names = ", ".join(f"`{name}`" for name in dict.fromkeys(times.blocks))
     closed = float((times.spread[:, 2] < 0.5).mean())
     ends = (
-        f"{_with_interval(times, least)} (unit {times.units[least]}) to {_with_interval(times, most)} steps "
-        f"(unit {times.units[most]})"
+        f"{_with_interval(times, least)} (variable {times.units[least]}) to {_with_interval(times, most)} steps "
+        f"(variable {times.units[most]})"
     )
     tail = f" {percent(closed)} of these units never keep more than half." if closed > 0.2 else ""
     return (
@@ -43,6 +43,8 @@ def gates_figure(times: GateTimes | None, horizon: int | None) -> Figure | None:
     """Time constants in order of size, with their intervals, against the memory horizon."""
     if times is None or len(times.units) < 2:
         return None
+    from matplotlib.ticker import FuncFormatter
+
     finite = np.isfinite(times.time_constants)
     if not finite.any():
         return None
@@ -58,6 +60,8 @@ def gates_figure(times: GateTimes | None, horizon: int | None) -> Figure | None:
         if horizon:
             plane.axhline(horizon, color=COLOURS[1], lw=1.1, label=f"memory horizon, {plural(horizon, 'step')}")
         plane.set_yscale("log")
+        plane.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        plane.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         plane.set_xlabel("unit, in order of its time constant")
         plane.set_ylabel("steps")
         plane.legend(loc="best")
