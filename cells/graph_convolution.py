@@ -97,11 +97,16 @@ class _OnGraph(Cell):
     def constants(self) -> dict[str, Any]:
         return {"A": self.A}
 
-    def _cube(self, activation: str) -> dict[str, Box] | None:
-        if activation not in RANGES:
+    def _cube(self, activation: str, kept: float = 0.0) -> dict[str, Box] | None:
+        """The cube that s(...) + kept H stays in: its sides solve low = least of s + the least of kept [low, high]."""
+        if activation not in RANGES or abs(kept) >= 1:
             return None
         least, most = RANGES[activation]
-        return {"H": (np.full((self.state_size, 1), least), np.full((self.state_size, 1), most))}
+        if kept < 0:
+            low, high = (least + kept * most) / (1 - kept**2), (most + kept * least) / (1 - kept**2)
+        else:
+            low, high = least / (1 - kept), most / (1 - kept)
+        return {"H": (np.full((self.state_size, 1), low), np.full((self.state_size, 1), high))}
 
     @classmethod
     def random(
@@ -150,8 +155,8 @@ class GCN(_OnGraph):
         return H_next if self.residual == 0 else self.residual * H + H_next
 
     def range(self, low: Array, high: Array) -> dict[str, Box] | None:
-        """The cube of the activation, without a residual connection; none for the unbounded activations."""
-        return self._cube(self.activation) if self.residual == 0 else None
+        """A cube for the bounded activations, where less than the whole state is kept."""
+        return self._cube(self.activation, self.residual)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -134,6 +134,10 @@ def _data(
         data["lyapunov"] = study.lyapunov
     if study.gradients is not None:
         data["gradients"] = study.gradients
+    if study.exact is not None:
+        formulas, points = study.exact
+        data["exact"] = {"state": [str(s) for s in formulas.state], "step": [str(s) for s in formulas.step]}
+        data["exact"]["fixed_points"] = list(points)
     if study.replay is not None:
         data["model"]["replay_deviation"] = study.replay
     if study.failures:

@@ -10,6 +10,7 @@ import numpy as np
 from dynsys.gradients import GradientSpectrum
 from dynsys.maps import Map
 from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Section, Table
+from dynsys.reporting.exact_section import exact_section
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import even, minus, multiplier, number, percent, plural, small, with_error
 from dynsys.stability import TransientGrowth
@@ -21,9 +22,11 @@ MODE_ROWS = 24
 
 def sections_of(study: Study, figures: dict[str, Figure]) -> tuple[Section, ...]:
     """All sections, in reading order."""
+    exact = exact_section(study.exact)
     return (
         _model(study),
         _fixed_points(study, figures),
+        *(() if exact is None else (exact,)),
         _stability(study, figures),
         _modes(study, figures),
         _lyapunov(study, figures),

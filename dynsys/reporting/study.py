@@ -10,7 +10,8 @@ import numpy as np
 
 from dynsys import seeds
 from dynsys.alignment import Alignment, mode_alignment
-from dynsys.basins import Basins, basin_fractions
+from dynsys.attractors import Attractors, find_attractors
+from dynsys.basins import Basins, basins_of
 from dynsys.combinators import as_map
 from dynsys.errors import AnalysisError
 from dynsys.fixed_points import FixedPoints, find_fixed_points
@@ -18,10 +19,12 @@ from dynsys.gradients import GradientSpectrum, gradient_spectrum
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import Map
 from dynsys.orbits import simulate
+from dynsys.reporting.exact_section import exact_points
 from dynsys.search_box import search_box
 from dynsys.stability import TransientGrowth, transient_growth
 from dynsys.trials import Trials, replay_deviation
 from dynsys.types import Array, ArrayLike, Progress
+from dynsys.unstable_branches import Wiring, wiring
 
 STAGES = 6
 GRADIENT_TRIALS = 8
@@ -37,6 +40,7 @@ class Study:
     Attributes:
         f: the map. visited: (T + 1, trials, n) states on the trials, or on free orbits without trials.
         replay: largest deviation of the simulated outputs from recorded ones, or None.
+        exact: formulas and exact fixed points of a map of one or two variables, else None.
         growth: transient growth at each fixed point. lyapunov, gradients: None where they failed, with the reason in
             `failures`.
     """
@@ -46,7 +50,9 @@ class Study:
     visited: Array
     replay: float | None
     fixed_points: FixedPoints
+    attractors: Attractors
     basins: Basins
+    wiring: Wiring
     alignment: Alignment
     growth: tuple[TransientGrowth, ...]
     lyapunov: LyapunovSpectrum | None
@@ -54,6 +60,7 @@ class Study:
     failures: tuple[str, ...]
     seed: int
     step_duration: float | None
+    exact: Any = None
 
 
 def run_study(
@@ -78,7 +85,8 @@ def run_study(
     starts = sample[generator.permutation(len(sample))[: n_starts // 2]]
     found = find_fixed_points(f, vector, starts, n_starts, seed=seed, step_duration=step_duration)
     say(2, STAGES, "following orbits to where they end")
-    basins = basin_fractions(f, found, seed=seed + 1)
+    attractors = find_attractors(f, fixed_points=found, seed=seed + 1)
+    wired = wiring(f, found, seed=seed)
     V = getattr(getattr(f, "readout", None), "V", None)
     alignment = mode_alignment(found.points, V, f.output)
     growth = tuple(transient_growth(J) for J in found.points.jacobians)
@@ -94,7 +102,9 @@ def run_study(
         visited=visited,
         replay=None if trials is None else replay_deviation(f, trials, visited),
         fixed_points=found,
-        basins=basins,
+        attractors=attractors,
+        basins=basins_of(attractors, len(found)),
+        wiring=wired,
         alignment=alignment,
         growth=growth,
         lyapunov=lyapunov,
@@ -102,6 +112,7 @@ def run_study(
         failures=tuple(failures),
         seed=seed,
         step_duration=step_duration,
+        exact=exact_points(f, vector),
     )
 
 
