@@ -23,6 +23,7 @@ _WHERE = {
     "load": "loaders",
     "lyapunov_spectrum": "lyapunov",
     "mean_field": "random_networks",
+    "propagation": "propagate",
     "report": "reporting",
     "save_npz": "loaders.save",
     "stack": "combinators",
@@ -32,7 +33,7 @@ _WHERE = {
     "slow_manifolds": "slow_sets",
     "wiring": "unstable_branches",
 }
-_ROOMS = frozenset(["graphs"])  # packages of functions that belong together
+_ROOMS = frozenset(["graphs", "propagate"])  # packages of functions that belong together
 
 __all__ = [
     "Map",
@@ -50,6 +51,8 @@ __all__ = [
     "load",
     "lyapunov_spectrum",
     "mean_field",
+    "propagate",
+    "propagation",
     "report",
     "save_npz",
     "simulate",
