@@ -53,7 +53,8 @@ def search(
     """Levenberg-Marquardt from every row of `starts` (B, n) at the constant input (m,), within an invariant `box`.
 
     Steps are at first no longer than half the box: from a start in a corner, where everything saturates, the first one
-    would end in the opposite corner, where nothing can be learnt. Roots are left within about 1e-9 (relative) where they are simple; `polish` does the rest.
+    would end in the opposite corner, where nothing can be learnt. Where roots are simple, the ends are off by about the
+    square of the second number in `close` (residual, and length of the last step); `polish` does the rest.
     """
     if max_steps is None:
         max_steps = 80 if f.state_size <= 64 else 30  # where a step costs n^3, patience is better spent on more starts
@@ -74,7 +75,8 @@ class _Descent:
     """Levenberg-Marquardt on a batch. Arrays are those of the working set: the b starts still under way.
 
     x, F: (n, b). worth: (b,) |F|^2. normal: (b, n, n) upper triangles of J^T J. gradient: (b, n) J^T F.
-    damping, reach: (b,), the shift of J^T J and the longest step (max norm). at: (b,) which starts these are. then: (2, b) |F|^2 and |gradient| when progress was last looked at.
+    damping, reach: (b,), the shift of J^T J and the longest step (max norm). at: (b,) which starts these are.
+    then: (2, b) |F|^2 and |gradient| when progress was last looked at.
     """
 
     def __init__(self, f: Map, starts: Array, input: Array, box: SearchBox | None, close: tuple[float, float]) -> None:
