@@ -46,7 +46,7 @@ def modes(jacobians: Array, eigen: Mapping[int, tuple[Complex, Complex]] | None 
     for k, J in enumerate(jacobians):
         values[k], right[k] = known[k] if k in known else np.linalg.eig(J)
     # Conjugate pairs stay together, the positive imaginary part first.
-    order = np.lexsort((-values.imag, -_rounded(np.abs(values))), axis=-1)
+    order = by_modulus(values)
     values = np.take_along_axis(values, order, axis=-1)
     right = np.take_along_axis(right, order[:, np.newaxis, :], axis=-1)
     left = np.full_like(right, np.nan)
@@ -58,6 +58,11 @@ def modes(jacobians: Array, eigen: Mapping[int, tuple[Complex, Complex]] | None 
     with np.errstate(over="ignore", invalid="ignore"):
         condition = np.linalg.norm(left, axis=-2)
     return Modes(values, right, left, np.where(np.isfinite(condition), condition, np.inf))
+
+
+def by_modulus(values: Complex) -> Integers:
+    """The order (along the last axis) that sorts by falling modulus, conjugate pairs with the positive part first."""
+    return np.lexsort((-values.imag, -_rounded(np.abs(values))), axis=-1)
 
 
 def _rounded(moduli: Array) -> Array:
