@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "as_map": "combinators",
     "bptt": "through_time",
+    "certify": "proofs",
     "close_loop": "combinators",
     "drive": "combinators",
     "find_attractors": "attractors",
@@ -38,6 +39,7 @@ __all__ = [
     "__version__",
     "as_map",
     "bptt",
+    "certify",
     "close_loop",
     "drive",
     "find_attractors",

@@ -48,6 +48,7 @@ class Arbs:
     """An array of Arb balls, kept as a NumPy array of objects."""
 
     __slots__ = ("balls",)
+    __array_ufunc__ = None  # NumPy leaves `array - balls` to us
 
     def __init__(self, balls: Any) -> None:
         self.balls: AnyArray = np.asarray(balls, dtype=object)
@@ -67,6 +68,11 @@ class Arbs:
     def join(pieces: Sequence[Any]) -> Arbs:
         """Pieces one below the other, along the first axis."""
         return Arbs(np.concatenate([lift(p).balls for p in pieces]))
+
+    @staticmethod
+    def middles(x: Arbs) -> Arbs:
+        """The centres of the balls, exactly."""
+        return Arbs(_each(lambda ball: ball.mid(), x.balls))
 
     @property
     def shape(self) -> tuple[int, ...]:

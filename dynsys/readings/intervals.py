@@ -33,6 +33,7 @@ class Intervals:
     """An array of closed intervals [low, high]; a bound that rounding or overflow made unknown is infinite."""
 
     __slots__ = ("high", "low")
+    __array_ufunc__ = None  # NumPy leaves `array - intervals` to us
 
     def __init__(self, low: Any, high: Any) -> None:
         low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
