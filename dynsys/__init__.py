@@ -11,6 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "all_fixed_points": "proofs",
     "as_map": "combinators",
     "bptt": "through_time",
     "certify": "proofs",
@@ -37,6 +38,7 @@ _ROOMS = frozenset(["graphs"])  # packages of functions that belong together
 __all__ = [
     "Map",
     "__version__",
+    "all_fixed_points",
     "as_map",
     "bptt",
     "certify",

@@ -15,7 +15,7 @@ import numpy as np
 
 from dynsys.maps import Map
 from dynsys.proofs.evaluate import evaluate
-from dynsys.readings.intervals import EPS, up
+from dynsys.readings.intervals import EPS, down, up
 from dynsys.types import Array
 
 WIDEST = 1.0  # uniqueness is looked for up to this half width, relative to 1 + max|x|
@@ -118,11 +118,14 @@ def existence(f: Map, state: Array, input: Array, claim: float, kind: Any, *, re
     Z = row_sum(remainder)
     contracts = Z < 1 and Y <= (1 - Z) * least * (1 - 4 * EPS)
     if contracts:
-        radius = float(up(up(Y / float(np.nextafter(1 - Z, 0)))))
-        own = up(up(first + up((remainder @ np.full(len(state), radius)) * (1 + 2 * len(state) * EPS))))
+        radius = float(up(up(Y / float(np.nextafter(1 - Z, 0))))) if Y else 0.0
         centre_low, centre_high = there.centre.bounds()
-        enclosure = np.nextafter(centre_low - own, -np.inf), np.nextafter(centre_high + own, np.inf)
-        away = float(up((moved + up(own)).max(initial=0.0)))
+        if Y == 0:  # the centre solves the equation exactly
+            own, enclosure = np.zeros(len(state)), (centre_low, centre_high)
+        else:
+            own = up(up(first + up((remainder @ np.full(len(state), radius)) * (1 + 2 * len(state) * EPS))))
+            enclosure = down(centre_low - own), up(centre_high + own)
+        away = float(up(moved + own).max(initial=0.0)) if moved.any() or Y else 0.0
         if away <= claim:
             widest = _widest(there, Y, least, WIDEST * (1 + float(np.abs(state).max(initial=0.0))))
             unique = max(float(np.nextafter(widest - moved.max(initial=0.0), -np.inf)), 0.0)

@@ -89,9 +89,6 @@ class Enclosed(NDArrayOperatorsMixin):
     def dtype(self) -> np.dtype[np.float64]:
         return np.dtype(np.float64)
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__" or kwargs:
             raise Unreadable(f"np.{ufunc.__name__} with {method!r} or keyword arguments")
@@ -455,13 +452,13 @@ def _tile(x: Enclosed, reps: Any) -> Enclosed:
     times, *rest = np.atleast_1d(reps).tolist()
     if len(rest) != x.ndim - 1 or any(r != 1 for r in rest):
         raise Unreadable("np.tile along anything but the rows: write np.tile(b, (times, 1))")
-    return _rows_at(x, np.tile(np.arange(len(x)), times))
+    return _rows_at(x, np.tile(np.arange(x.shape[0]), times))
 
 
 def _repeat(x: Enclosed, repeats: Any, axis: Any = None) -> Enclosed:
     if axis != 0 or np.ndim(repeats):
         raise Unreadable("np.repeat of anything but each row alike, along axis=0")
-    return _rows_at(x, np.repeat(np.arange(len(x)), repeats))
+    return _rows_at(x, np.repeat(np.arange(x.shape[0]), repeats))
 
 
 def _concatenate(pieces: Any, axis: int = 0) -> Enclosed:
