@@ -67,7 +67,8 @@ def solve_positive(normal: Array, shift: Array, rights: Array) -> Array:
         shifted = np.array(normal[piece], order="C")
         shifted[:, diagonal, diagonal] += shift[piece]
         # One call per matrix: little may stand in this loop.
-        solved = [lapack.dposv(one, right, 1, 1, 0) for one, right in zip(shifted.swapaxes(1, 2), rights[piece])]
+        systems = zip(shifted.swapaxes(1, 2), rights[piece], strict=True)
+        solved = [lapack.dposv(one, right, 1, 1, 0) for one, right in systems]
         out[piece] = [answer for _, answer, _ in solved]
         out[piece][[info != 0 for _, _, info in solved]] = np.nan
     return out

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from dynsys.maps import Map
-from dynsys.types import Array, Booleans
+from dynsys.types import Array, Booleans, Complex
 
 CORRECTIONS = 6
 CLOSE = 1e-7  # last correction, relative to 1 + |point|
@@ -40,13 +40,21 @@ def from_states(f: Map, states: Array, input: Array, max_steps: int = 1000, beyo
 
 
 def from_fixed_point(
-    f: Map, state: Array, jacobian: Array, input: Array, most: int = 8, max_steps: int = 300, beyond: int = 30
+    f: Map,
+    state: Array,
+    eigen: tuple[Complex, Complex],
+    input: Array,
+    *,
+    most: int = 8,
+    max_steps: int = 300,
+    beyond: int = 30,
 ) -> tuple[Array, int]:
     """Where the branches that leave the fixed point (n,) cross s = 1: states (m, n), and the steps taken.
 
-    At most `most` multipliers are taken, the largest first, each in both directions of its mode.
+    `eigen`: multipliers (n,) and right modes (n, n) there. At most `most` multipliers are taken, the largest first,
+    each in both directions of its mode.
     """
-    values, modes = np.linalg.eig(jacobian)
+    values, modes = eigen
     real = (np.abs(values.imag) <= REAL * np.abs(values)) & (values.real > 1.0)
     chosen = np.flatnonzero(real)[np.argsort(-values.real[real])][:most]
     if not len(chosen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -113,11 +114,21 @@ def measure(f: Map, states: Array, input: Array) -> Measured:
     return Measured(F, np.abs(F).max(axis=1, initial=0.0), errors, rounding, jacobians, signs, clear)
 
 
-def points_at(f: Map, states: Array, input: Array, hits: Integers, found_by: list[str]) -> Points:
-    """Everything measured at states (k, n), sorted as `Points` says; `hits` and `found_by` go with them."""
+def points_at(
+    f: Map,
+    states: Array,
+    input: Array,
+    hits: Integers,
+    found_by: list[str],
+    eigen: Mapping[int, tuple[Complex, Complex]] | None = None,
+) -> Points:
+    """Everything measured at states (k, n), sorted as `Points` says; `hits` and `found_by` go with them.
+
+    `eigen`: multipliers and right modes of those states where they are known.
+    """
     there = measure(f, states, input)
     jacobians, residuals = there.jacobians, there.residuals
-    spectrum = stability.modes(jacobians)
+    spectrum = stability.modes(jacobians, eigen)
     drift = _jacobian_drift(f, states, input, jacobians, there.F)
     accuracy = stability.multiplier_errors(jacobians, spectrum.condition, drift)
     unstable, undecided = stability.count_unstable(spectrum.multipliers, accuracy)

@@ -24,7 +24,7 @@ PATIENCE, PROGRESS = 10, 0.7  # a start is given up if neither |F|^2 nor its gra
 MEMORY = 1 << 29  # bytes of matrices held at a time
 PIECE = 1 << 23  # bytes of Jacobians formed at a time, to stay in the processor's cache
 SAVED = 0.7  # share of accepted steps below which the Jacobians of these alone are formed
-FIRST_DAMPING = 0.1
+FIRST_DAMPING = 0.03  # larger, and points without unstable directions are met too rarely; smaller, and large systems stall
 LONGER = 2.0  # how the longest step allowed grows each time it was taken and did good, where no wall bounds the search
 
 
@@ -53,7 +53,8 @@ def search(
     """Levenberg-Marquardt from every row of `starts` (B, n) at the constant input (m,), within an invariant `box`.
 
     Steps are at first no longer than half the box: from a start in a corner, where everything saturates, the first one
-    would end in the opposite corner, where nothing can be learnt. Roots are left within about 1e-9 (relative) where they are simple; `polish` does the rest.
+    would end in the opposite corner, where nothing can be learnt. Where roots are simple, the ends are off by about the
+    square of the second number in `close` (residual, and length of the last step); `polish` does the rest.
     """
     if max_steps is None:
         max_steps = 80 if f.state_size <= 64 else 30  # where a step costs n^3, patience is better spent on more starts
@@ -74,7 +75,8 @@ class _Descent:
     """Levenberg-Marquardt on a batch. Arrays are those of the working set: the b starts still under way.
 
     x, F: (n, b). worth: (b,) |F|^2. normal: (b, n, n) upper triangles of J^T J. gradient: (b, n) J^T F.
-    damping, reach: (b,), the shift of J^T J and the longest step (max norm). at: (b,) which starts these are. then: (2, b) |F|^2 and |gradient| when progress was last looked at.
+    damping, reach: (b,), the shift of J^T J and the longest step (max norm). at: (b,) which starts these are.
+    then: (2, b) |F|^2 and |gradient| when progress was last looked at.
     """
 
     def __init__(self, f: Map, starts: Array, input: Array, box: SearchBox | None, close: tuple[float, float]) -> None:

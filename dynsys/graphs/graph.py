@@ -121,8 +121,8 @@ class Graph:
             off = scipy.sparse.csr_array(off - scipy.sparse.diags_array(off.diagonal(), format="csr"))
             off.eliminate_zeros()
             off.sort_indices()
-        ones = _read_only(np.ones(off.nnz))
-        return scipy.sparse.csr_array((ones, off.indices, off.indptr), shape=off.shape)
+        parts = (np.ones(off.nnz), off.indices, off.indptr)
+        return scipy.sparse.csr_array(tuple(_read_only(part) for part in parts), shape=off.shape)
 
     def propagation_matrix(self, normalization: str = "sym+loops") -> Any:
         """The normalised adjacency matrix, (n, n) scipy CSR array: `cells.propagation_matrix` of `adjacency`.

@@ -44,8 +44,8 @@ def ranks(A: Propagator, state: State) -> Ranks:
             column += np.abs(H).sum(axis=0)
             stacked = H if whole is None else np.vstack([whole, H])
             whole = stacked if len(stacked) <= d else np.asarray(np.linalg.qr(stacked, mode="r"))
-    assert whole is not None
-    return _of_triangle(whole, row, int(np.argmax(column)))
+        assert whole is not None
+        return _of_triangle(whole, row, int(np.argmax(column)))
 
 
 def _of_triangle(R: Array, row: Array, column: int) -> Ranks:

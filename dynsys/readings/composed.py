@@ -130,6 +130,12 @@ class Tower(Linearization):
         assert from_above is not None
         return Pulled(np.concatenate(states[::-1]), from_above, gradients)
 
+    def pull_direct(self, cotangent: Array) -> Array | None:
+        """Layer by layer: from one layer to the next the way leads through the input weights."""
+        own = [p.pull_direct(cotangent[rows]) for p, rows in zip(self._parts, self._rows, strict=True)]
+        known = [part for part in own if part is not None]
+        return np.concatenate(known) if len(known) == len(own) else None
+
     def dense(self) -> Array:
         samples, n = self.next_state.shape[1], len(self.next_state)
         whole = np.zeros((n, samples, n)).swapaxes(0, 1)  # the layout of the layers' own Jacobians
