@@ -11,8 +11,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "all_fixed_points": "proofs",
     "as_map": "combinators",
     "bptt": "through_time",
+    "certify": "proofs",
     "close_loop": "combinators",
     "drive": "combinators",
     "find_attractors": "attractors",
@@ -40,8 +42,10 @@ _ROOMS = frozenset(["graphs", "propagate"])  # packages of functions that belong
 __all__ = [
     "Map",
     "__version__",
+    "all_fixed_points",
     "as_map",
     "bptt",
+    "certify",
     "close_loop",
     "drive",
     "find_attractors",
