@@ -11,6 +11,7 @@ from dynsys.gradients import GradientSpectrum
 from dynsys.maps import Map
 from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Section, Table
 from dynsys.reporting.exact_section import exact_section
+from dynsys.reporting.portrait_sections import attractors_section, manifolds_section
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import even, minus, multiplier, number, percent, plural, small, with_error
 from dynsys.stability import TransientGrowth
@@ -23,9 +24,12 @@ MODE_ROWS = 24
 def sections_of(study: Study, figures: dict[str, Figure]) -> tuple[Section, ...]:
     """All sections, in reading order."""
     exact = exact_section(study.exact)
+    slow = manifolds_section(study, figures)
     return (
         _model(study),
         _fixed_points(study, figures),
+        attractors_section(study, figures),
+        *(() if slow is None else (slow,)),
         *(() if exact is None else (exact,)),
         _stability(study, figures),
         _modes(study, figures),
@@ -97,7 +101,7 @@ def _fixed_points(study: Study, figures: dict[str, Figure]) -> Section:
     ]
     if len(points):
         blocks.append(_points_table(study))
-    blocks += [figures[name] for name in ("portrait", "speeds") if name in figures]
+    blocks += [figures[name] for name in ("hits", "portrait", "speeds") if name in figures]
     if len(result.slow) or result.stalled or result.rejected:
         blocks.append(
             Paragraph(
