@@ -16,12 +16,15 @@ _WHERE = {
     "close_loop": "combinators",
     "drive": "combinators",
     "find_attractors": "attractors",
+    "find_cycles": "cycles",
     "find_fixed_points": "fixed_points",
+    "gate_time_constants": "gate_times",
     "gradient_spectrum": "gradients",
     "iterate": "combinators",
     "load": "loaders",
     "lyapunov_spectrum": "lyapunov",
     "mean_field": "random_networks",
+    "propagation": "propagate",
     "report": "reporting",
     "save_npz": "loaders.save",
     "stack": "combinators",
@@ -31,6 +34,7 @@ _WHERE = {
     "slow_manifolds": "slow_sets",
     "wiring": "unstable_branches",
 }
+_ROOMS = frozenset(["graphs", "propagate"])  # packages of functions that belong together
 
 __all__ = [
     "Map",
@@ -40,12 +44,17 @@ __all__ = [
     "close_loop",
     "drive",
     "find_attractors",
+    "find_cycles",
     "find_fixed_points",
+    "gate_time_constants",
     "gradient_spectrum",
+    "graphs",
     "iterate",
     "load",
     "lyapunov_spectrum",
     "mean_field",
+    "propagate",
+    "propagation",
     "report",
     "save_npz",
     "simulate",
@@ -57,6 +66,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"dynsys.{name}")
     if name not in _WHERE:
         raise AttributeError(f"dynsys has no {name!r}")
     return getattr(importlib.import_module(f"dynsys.{_WHERE[name]}"), name)

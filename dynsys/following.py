@@ -114,8 +114,8 @@ def polished_orbits(f: Map, states: Array, input: Array, period: int) -> list[Pe
     x = polish(turn, states, input)
     size = 1.0 + np.abs(x).max(axis=1, initial=0.0)
     close = np.abs(x - states).max(axis=1, initial=0.0) <= NEARBY * size
-    _, residuals, errors, rounding, _ = measure(turn, x, input)
-    good = close & (residuals <= 1e-9 * size) & (errors + rounding <= LARGEST_ERROR * size)
+    measured = measure(turn, x, input)
+    good = close & (measured.residuals <= 1e-9 * size) & (measured.errors + measured.rounding <= LARGEST_ERROR * size)
     return [_orbit(f, turn, x[i], input, period) if good[i] else None for i in range(len(x))]
 
 

@@ -15,6 +15,7 @@ from dynsys.basins import Basins, basins_of
 from dynsys.combinators import as_map
 from dynsys.errors import AnalysisError
 from dynsys.fixed_points import FixedPoints, find_fixed_points
+from dynsys.gate_times import GateTimes, gate_time_constants
 from dynsys.gradients import GradientSpectrum, gradient_spectrum
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import Map
@@ -42,6 +43,7 @@ class Study:
         f: the map. visited: (T + 1, trials, n) states on the trials, or on free orbits without trials.
         replay: largest deviation of the simulated outputs from recorded ones, or None.
         exact: formulas and exact fixed points of a map of one or two variables, else None.
+        gate_times: along the trials or a free orbit; None where the map does not tell units' own paths.
         growth: transient growth at each fixed point. lyapunov, gradients: None where they failed, with the reason in
             `failures`.
     """
@@ -63,6 +65,7 @@ class Study:
     seed: int
     step_duration: float | None
     exact: Any = None
+    gate_times: GateTimes | None = None
 
 
 def run_study(
@@ -99,6 +102,7 @@ def run_study(
     lyapunov = _tried(failures, "Lyapunov exponents", lambda: _lyapunov(f, trials, vector, seed))
     say(4, STAGES, "measuring gradients by lag")
     gradients = _tried(failures, "gradient spectrum", lambda: _gradients(f, trials, vector, seed))
+    gate_times = _gate_times(f, trials, vector, seed)
     say(5, STAGES, "writing")
     return Study(
         f=f,
@@ -118,6 +122,7 @@ def run_study(
         seed=seed,
         step_duration=step_duration,
         exact=exact_points(f, vector),
+        gate_times=gate_times,
     )
 
 
@@ -173,6 +178,17 @@ def _gradients(f: Map, trials: Trials | None, input: Array, seed: int) -> Gradie
         return gradient_spectrum(f, _typical(f, input, seed), driving, lag_ladder(FREE_LAG), seed=seed)
     some = trials.inputs[:, :GRADIENT_TRIALS]
     return gradient_spectrum(f, None, some, lag_ladder(trials.length), seed=seed)
+
+
+def _gate_times(f: Map, trials: Trials | None, input: Array, seed: int) -> GateTimes | None:
+    """Along the trials, or the free orbit of the gradients; None where a map does not tell units' own paths."""
+    try:
+        if trials is not None:
+            return gate_time_constants(f, None, trials.inputs)
+        driving = np.broadcast_to(input, (FREE_LAG, 1, f.input_size))
+        return gate_time_constants(f, _typical(f, input, seed), driving)
+    except AnalysisError:
+        return None
 
 
 def lag_ladder(longest: int) -> list[int]:
