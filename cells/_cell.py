@@ -47,6 +47,9 @@ class Cell(ABC):
     outputs: ClassVar[str] = "h"
     """The state block that a readout or the next layer sees."""
 
+    convention: ClassVar[str] = ""
+    """What tells this class from its sisters, in words, where two are easily confused."""
+
     @abstractmethod
     def step(self, *blocks: Any) -> Any:
         """The next state blocks from the state blocks and the input."""
@@ -108,6 +111,14 @@ class Cell(ABC):
     def constants(self) -> dict[str, Any]:
         """Arrays of the equations that training leaves alone, by field name, e.g. the graph of a graph convolution."""
         return {}
+
+    @property
+    def conventions(self) -> list[str]:
+        """The choices in use, in words: that of the class, and every option that is a name, e.g. "update keeps-old"."""
+        fields = dataclasses.fields(typing.cast(Any, self))
+        named = [f.name for f in fields if isinstance(getattr(self, f.name), str)]
+        own = [self.convention] if self.convention else []
+        return own + [f"{name.replace('_', ' ')} {getattr(self, name)}" for name in named]
 
     def range(self, low: Array, high: Array) -> dict[str, Box] | None:
         """A box per state block, as (low, high) columns, that `step` maps strictly into its own interior.

@@ -49,6 +49,8 @@ class GRU(Cell):
     b_h: Bias = parameter_or_zeros()
     update: str = "keeps-old"
 
+    convention = "reset gate before the recurrent product"
+
     def __post_init__(self) -> None:
         checked_choice("GRU", "update", self.update, UPDATES)
         super().__post_init__()
@@ -93,6 +95,8 @@ class GRUResetAfter(Cell):
     b_h: Bias = parameter_or_zeros()
     b_hn: Bias = parameter_or_zeros()
     update: str = "keeps-old"
+
+    convention = "reset gate after the recurrent product"
 
     def __post_init__(self) -> None:
         checked_choice("GRUResetAfter", "update", self.update, UPDATES)

@@ -77,11 +77,11 @@ class LeakyRNN(Cell):
         object.__setattr__(self, "signs", tuple(int(s) for s in signs))
         if signs.size and (len(signs) != self.hidden_size or not np.isin(signs, (-1, 1)).all()):
             raise ParameterError(f"LeakyRNN.signs needs {self.hidden_size} values, each 1 or -1; got {self.signs}.")
-        wrong = np.argwhere(self.U * signs < 0) if signs.size else ()
+        wrong = np.argwhere(self.U * signs < 0) if signs.size else np.zeros((0, 2))
         if len(wrong):
-            i, j = (int(k) for k in wrong[0])
+            i, j = int(wrong[0][0]), int(wrong[0][1])
             raise ParameterError(
-                f"LeakyRNN.U[{i}, {j}] is {self.U[i, j]:.3g}, but signs[{j}] is {self.signs[j]}: a column of U holds "
+                f"LeakyRNN.U[{i}, {j}] is {self.U[i, j]:.3g}, but signs[{j}] is {signs[j]}: a column of U holds "
                 "what one unit sends, all of one sign. Pass the effective weights, or leave `signs` out."
             )
 

@@ -54,9 +54,11 @@ class LowRankRNN(Cell):
 
     def step(self, h: Any, x: Any) -> Any:
         activate = ACTIVATIONS[self.activation]
-        shown = activate(h) if self.equation == "currents" else h
-        drive = self.M @ (self.N.T @ shown / self.hidden_size) + self.W @ x + self.b
-        return (1 - self.alpha) * h + self.alpha * (drive if self.equation == "currents" else activate(drive))
+        if self.equation == "currents":
+            k = self.N.T @ activate(h) / self.hidden_size
+            return (1 - self.alpha) * h + self.alpha * (self.M @ k + self.W @ x + self.b)
+        k = self.N.T @ h / self.hidden_size
+        return (1 - self.alpha) * h + self.alpha * activate(self.M @ k + self.W @ x + self.b)
 
     def lost_rank(self, *blocks: Array) -> int:
         """With alpha = 1 only the r directions of M remain."""

@@ -29,6 +29,8 @@ class MGU(Cell):
     b_f: Bias = parameter_or_zeros()
     b_h: Bias = parameter_or_zeros()
 
+    convention = "the gate takes the new state"
+
     def step(self, h: Any, x: Any) -> Any:
         f = sigmoid(self.W_f @ x + self.U_f @ h + self.b_f)
         candidate = tanh(self.W_h @ x + self.U_h @ (f * h) + self.b_h)

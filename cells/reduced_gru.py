@@ -47,6 +47,8 @@ class ReducedGRU(Cell):
     gates: str = "state+bias"
     update: str = "keeps-old"
 
+    convention = "reset gate before the recurrent product"
+
     def __post_init__(self) -> None:
         checked_choice("ReducedGRU", "gates", self.gates, GATES)
         checked_choice("ReducedGRU", "update", self.update, UPDATES)
