@@ -63,7 +63,7 @@ def _model(study: Study) -> Section:
     for layer, cell in enumerate(cells):
         lines = tuple(equations(cell))
         where = f"Layer {layer}: " if len(cells) > 1 else ""
-        convention = f", update {cell.update}" if hasattr(cell, "update") else ""
+        convention = "".join(f", {words}" for words in getattr(cell, "conventions", ()))
         title = f"{where}`{type(cell).__name__}`, {cell.hidden_size} units, {cell.input_size} inputs{convention}."
         if lines and lines in shown:
             blocks.append(Paragraph(f"{title} Same equations as above."))
