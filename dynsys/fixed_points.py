@@ -167,7 +167,7 @@ def find_fixed_points(
 def _later_stages(found: Collection, drawn: int, asked: int, generator: np.random.Generator) -> None:
     """What is guided by the points found; more of it where they are hard to find, or the index test fails."""
     hard = stages.seems_incomplete(found, drawn)
-    stages.mixtures(found, asked if hard or found.index_fails() else max(16, asked // 8), generator)
+    stages.mixtures(found, asked if hard or found.index_fails() else max(16, asked // 16), generator)
     if hard or found.index_fails():
         stages.go_deeper(found, asked, generator)
     if found.index_fails() and (len(found) or found.reach.invariant):

@@ -24,7 +24,9 @@ PATIENCE, PROGRESS = 10, 0.7  # a start is given up if neither |F|^2 nor its gra
 MEMORY = 1 << 29  # bytes of matrices held at a time
 PIECE = 1 << 23  # bytes of Jacobians formed at a time, to stay in the processor's cache
 SAVED = 0.7  # share of accepted steps below which the Jacobians of these alone are formed
-FIRST_DAMPING = 0.03  # larger, and points without unstable directions are met too rarely; smaller, and large systems stall
+FIRST_DAMPING = 0.03  # larger: attractors are met less often than repellers; smaller: large systems stall more often
+    0.03  # larger, and points without unstable directions are met too rarely; smaller, and large systems stall
+)
 LONGER = 2.0  # how the longest step allowed grows each time it was taken and did good, where no wall bounds the search
 
 
@@ -189,13 +191,21 @@ class _Descent:
             taken = np.flatnonzero(better)
             if not len(taken):
                 continue
+            if len(taken) == trial.shape[1]:  # as a rule, in the first steps: nothing to pick out or to put back
+                self.x, self.F, self.worth = x, F, worth
+                self.normal, self.gradient = normal_equations(_minus_identity(link.dense()), F.T)
+                self.steps += len(taken)
+                continue
             at = start + taken
             self.x[:, at], self.F[:, at], self.worth[at] = x[:, taken], F[:, taken], worth[taken]
             if len(taken) < SAVED * len(better):
                 link, taken = self.f.linearize_columns(x[:, taken], self.column), np.arange(len(taken))
                 F = self.F[:, at]
             normal, gradient = normal_equations(_minus_identity(link.dense()), F.T)
-            self.normal[at], self.gradient[at] = normal[taken], gradient[taken]
+            if len(taken) == there.stop - there.start:
+                self.normal[there], self.gradient[there] = normal, gradient
+            else:
+                self.normal[at], self.gradient[at] = normal[taken], gradient[taken]
             self.steps += len(at)
 
 
