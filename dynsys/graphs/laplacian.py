@@ -40,10 +40,22 @@ class Laplacian:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        off = graph.adjacency - scipy.sparse.diags_array(graph.adjacency.diagonal(), format="csr")
-        self.degrees = np.asarray(off.sum(axis=1)).ravel()  # self-loops cancel in L
-        self.matrix = scipy.sparse.csr_array(scipy.sparse.diags_array(self.degrees, format="csr") - off)
-        self.product = SparseOperator(self.matrix)
+
+    @cached_property
+    def degrees(self) -> Array:
+        """(n,) the diagonal of L: self-loops cancel in it."""
+        return np.asarray(self.graph.degrees - self.graph.adjacency.diagonal())
+
+    @cached_property
+    def matrix(self) -> Any:
+        """L, (n, n) CSR array."""
+        diagonal = scipy.sparse.diags_array(self.graph.degrees, format="csr")
+        return scipy.sparse.csr_array(diagonal - self.graph.adjacency)
+
+    @cached_property
+    def product(self) -> SparseOperator:
+        """x -> L x."""
+        return SparseOperator(self.matrix)
 
     @cached_property
     def sizes(self) -> Integers:
@@ -57,12 +69,15 @@ class Laplacian:
         return np.asarray(X - (means / self.sizes[:, np.newaxis])[labels])
 
     @cached_property
+    def factorable(self) -> bool:
+        """Whether a sparse factor stays small: few nodes, or few that are on more than one way around."""
+        few = self.graph.n_nodes <= DIRECT or branching_nodes(self.graph.simple) <= CORE
+        return few and bool(self.kept.any())
+
+    @cached_property
     def factor(self) -> Any:
         """A sparse factor of L without one node of each component; None where it would not stay small."""
-        graph = self.graph
-        if graph.n_nodes > DIRECT and branching_nodes(graph.simple) > CORE:
-            return None
-        if not self.kept.any():
+        if not self.factorable:
             return None
         kept = np.flatnonzero(self.kept)
         inner = scipy.sparse.csc_matrix(self.matrix[kept][:, kept])

@@ -130,7 +130,7 @@ def rewire(
         removed=choice.removed,
         weight=weight,
         gap=np.array([s.gap for s in spectra]),
-        gap_error=np.array([s.residuals.max() for s in spectra]),
+        gap_error=np.array([s.gap_error for s in spectra]),
         mean_resistance=np.array(mean),
         resistance_error=np.array(error),
         lowest_curvature=np.array([curvature(g).values.min(initial=np.inf) for g in (graph, after)]),
