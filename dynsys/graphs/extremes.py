@@ -12,7 +12,7 @@ from dynsys import seeds
 from dynsys.errors import InputError
 from dynsys.graphs.graph import Graph, checked_normalization
 from dynsys.graphs.lanczos import FINE, End, ends, unseen_bound
-from dynsys.graphs.laplacian import Laplacian
+from dynsys.graphs.laplacian import DIRECT, Laplacian
 from dynsys.graphs.operators import SparseOperator
 from dynsys.graphs.reading import as_graph
 from dynsys.graphs.trivial_space import TrivialSpace
@@ -190,13 +190,14 @@ def _iterated(
 
     per_step = product.nnz + 10 * graph.n_nodes
     laplacian = Laplacian(graph)
+    solvable = graph.n_nodes <= DIRECT or laplacian.thin
     # Where "sym" has the eigenvalue -1, its vector is known, and Lanczos would take long to tell it from the next.
     alternating = alternating_vector(graph) if normalization == "sym" else None
 
     def wanted(value: float, step: int) -> float:
         if step * per_step < FREE:
             return FINE
-        if step * per_step > GRACE or (value > 0 and laplacian.factorable):
+        if step * per_step > GRACE or (value > 0 and solvable):
             return tol
         return min(tol, max(0.05 * (1.0 - abs(value)), FINE))
 
@@ -208,11 +209,9 @@ def _iterated(
     top, bottom, products = found.largest, found.smallest, found.products
     if alternating is not None:
         bottom, unseen[1] = measured(product, -1.0, alternating), rounding
-    if top.residual > 0.05 * (1.0 - top.value):
-        sharper = nearest_to_one(graph, laplacian, normalization, space, start)
-        if sharper is not None:
-            top, unseen[0], more = sharper
-            products += more
+    if solvable and top.residual > 0.05 * (1.0 - top.value):
+        top, unseen[0], more = nearest_to_one(graph, laplacian, normalization, space, start)
+        products += more
     return (top, bottom), unseen, products
 
 
@@ -223,17 +222,15 @@ def measured(product: SparseOperator, value: float, v: Array) -> End:
 
 def nearest_to_one(
     graph: Graph, laplacian: Laplacian, normalization: str, space: TrivialSpace, start: Array
-) -> tuple[End, float, int] | None:
-    """lambda_2 of a graph that is nearly disconnected, by Lanczos with the inverse of I - M; None where that is dear.
+) -> tuple[End, float, int]:
+    """lambda_2 of a graph that is nearly disconnected, by Lanczos with the inverse of I - M.
 
     With R the root of the degrees that normalise M, I - M = R^-1 L R^-1: each step solves with the Laplacian.
     """
-    if laplacian.factor is None:
-        return None
     root = np.sqrt(graph.degrees + (0.0 if normalization == "sym" else 1.0))
 
     def invert(x: Array) -> Array:
-        return space.remove(root * laplacian.solve((root * x)[:, np.newaxis], 0.5).x[:, 0])
+        return space.remove(root * laplacian.solve((root * x)[:, np.newaxis], 1e-11).x[:, 0])
 
     # A node of degree 0 is left out: its eigenvalue under "sym" is 0, far from 1.
     found = ends(

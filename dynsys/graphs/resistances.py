@@ -155,9 +155,8 @@ def _best(laplacian: Laplacian, ends: Integers, sketch: int | None) -> str:
         return "sketch"
     if laplacian.sizes.max() <= DENSE:
         return "exact"
-    if laplacian.factor is not None:
-        entries = laplacian.factor.L.nnz + laplacian.factor.U.nnz
-        return "solves" if ends.shape[1] * entries <= SOLVES else "sketch"
+    if laplacian.thin:
+        return "solves" if ends.shape[1] * (laplacian.factor.L.nnz + laplacian.factor.U.nnz) <= SOLVES else "sketch"
     return "solves" if ends.shape[1] <= 64 else "sketch"
 
 

@@ -249,3 +249,17 @@ def test_subgraph_and_largest_component() -> None:
         graph.subgraph([1, 1])
     with pytest.raises(InputError, match="other nodes"):
         graph.subgraph([7])
+
+
+def test_a_graph_is_returned_as_it_is_or_without_its_weights() -> None:
+    graph = as_graph(EDGES, weights=[1, 2, 3, 4])
+    assert as_graph(graph) is graph
+    assert as_graph(graph, weights=None).weights.tolist() == [1, 1, 1, 1]
+    assert graph.weights.tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("settings", [{"n_nodes": 9}, {"names": True}, {"weights": [1.0]}])
+@pytest.mark.parametrize("source", [networkx_graph(), sp.csr_array(dense()), as_graph(EDGES)], ids=["nx", "csr", "own"])
+def test_settings_that_would_change_nothing_are_refused(source: Any, settings: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"n_nodes|weights"):
+        as_graph(source, **settings)

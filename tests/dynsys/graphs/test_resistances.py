@@ -23,6 +23,8 @@ def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     if request.param == "gradients":
         monkeypatch.setattr(laplacian, "DIRECT", 0)
         monkeypatch.setattr(laplacian, "CORE", -1)
+    if request.param == "factor":
+        monkeypatch.setattr(laplacian, "PATIENCE", 0)
     return "exact" if request.param == "exact" else "solves"
 
 
@@ -146,8 +148,7 @@ def test_long_paths_and_trees_are_solved_directly() -> None:
 
 @pytest.mark.parametrize("direct", [True, False])
 def test_sketches_are_as_good_as_they_say(direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not direct:
-        monkeypatch.setattr(laplacian, "DIRECT", 0)
+    monkeypatch.setattr(laplacian, "PATIENCE", 0 if direct else 10_000)
     graph = as_graph(EXAMPLES / "cora.npz").largest_component()
     exact = effective_resistance(graph).values
     found = effective_resistance(graph, method="sketch", sketch=200)
@@ -209,6 +210,17 @@ def test_kirchhoff_index_by_probes_is_as_good_as_it_says() -> None:
     truth = kirchhoff_index(graph).value
     distances = [(f.value - truth) / f.error for f in (kirchhoff_index(graph, probes=64, seed=s) for s in range(8))]
     assert 0.4 < np.sqrt(np.mean(np.square(distances))) < 1.7
+
+
+def test_slow_conjugate_gradients_give_way_to_a_factor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a mesh; and on an expander they are quick, and nothing is factored."""
+    monkeypatch.setattr(laplacian, "CORE", 10)
+    monkeypatch.setattr(laplacian, "PATIENCE", 40)
+    mesh, expander = nx.grid_2d_graph(40, 40), nx.random_regular_graph(6, 1600, seed=0)
+    for graph, how in ((mesh, "factor"), (expander, "conjugate gradients")):
+        found = effective_resistance(graph, (0, 1599), method="solves")
+        assert how in found.method
+        assert found.values == pytest.approx(effective_resistance(graph, (0, 1599)).values, rel=1e-8)
 
 
 def test_kirchhoff_index_of_a_disconnected_graph() -> None:
