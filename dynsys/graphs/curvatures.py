@@ -79,7 +79,7 @@ def curvature(
             Topping et al. 2022, zero on pendant edges; "ollivier", 1 - W1 of the lazy walks from the two ends;
             "lin-lu-yau", its limit (1 - W1) / (1 - alpha) for alpha towards 1.
         alpha: of "ollivier", in [0, 1); None is 0.
-        edges: (2, k) node indices or names of the edges wanted; None: all.
+        edges: (2, k) node indices or names of the edges wanted, or a list of tuples (u, v); None: all.
         sample: so many edges drawn at random; None: all, but for "ollivier" and "lin-lu-yau" 2,000 of more than
             100,000. seed: of the sample. progress: called with (edges done, edges, message).
 

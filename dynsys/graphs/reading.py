@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse
 
 from dynsys.errors import InputError
-from dynsys.graphs.edge_lists import graph_of_edges
+from dynsys.graphs.edge_lists import as_columns, graph_of_edges
 from dynsys.graphs.graph import Graph
 
 WAYS = (
@@ -32,7 +32,8 @@ def as_graph(
 
     Args:
         graph: a networkx graph; a scipy sparse matrix or array (n, n), stored in full; an edge list (2, m) of node
-            numbers or names, NumPy or torch, each edge once or in both directions (PyTorch Geometric's `edge_index`);
+            numbers or names, NumPy or torch, each edge once or in both directions (PyTorch Geometric's `edge_index`),
+            or a list of tuples (u, v);
             an object with an `edge_index`; the path of a file (.npz with a scipy sparse matrix or with `edges` or
             `edge_index`, .csv with two or three columns, .graphml). A `Graph` is returned as it is.
         weights: (m,) weights of an edge list, or the name of the edge attribute of a networkx or GraphML graph (1 where
@@ -207,7 +208,7 @@ def _array(value: Any) -> Any:
     if hasattr(value, "detach"):
         return value.detach().cpu().numpy()
     try:
-        array = np.asarray(value)
+        array = np.asarray(as_columns(value))
     except (ValueError, TypeError):
         array = np.asarray(None)
     if array.dtype.kind == "O" or array.ndim == 0:

@@ -59,6 +59,7 @@ SOURCES: dict[str, Any] = {
     "bool": sp.csc_array(dense().astype(bool)),
     "edges": EDGES,
     "lists": EDGES.tolist(),
+    "tuples": [tuple(edge) for edge in EDGES.T.tolist()],
     "both ways": np.concatenate([EDGES, EDGES[::-1]], axis=1),
     "floats": EDGES.astype(float),
     "data": SimpleNamespace(edge_index=EDGES, num_nodes=N),
@@ -78,7 +79,7 @@ def check(graph: Graph) -> None:
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_source_is_the_same_graph(name: str) -> None:
-    settings = {"n_nodes": N} if name in ("edges", "lists", "both ways", "floats") else {}
+    settings = {"n_nodes": N} if name in ("edges", "lists", "tuples", "both ways", "floats") else {}
     check(as_graph(SOURCES[name], **settings))
 
 

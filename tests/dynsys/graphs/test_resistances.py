@@ -230,6 +230,15 @@ def test_kirchhoff_index_of_a_disconnected_graph() -> None:
     assert math.isnan(kirchhoff_index(nx.empty_graph(1)).mean)
 
 
+def test_pairs_may_be_columns_or_tuples() -> None:
+    path = nx.path_graph(6)
+    for pairs in ([(0, 3), (1, 2)], [[0, 1], [3, 2]], np.array([[0, 1], [3, 2]])):
+        assert effective_resistance(path, pairs).values == pytest.approx([3.0, 1.0])
+    assert effective_resistance(path, [(0, 5)]).values == pytest.approx([5.0])
+    with pytest.raises(InputError, match="transpose"):
+        effective_resistance(path, np.array([[0, 1], [1, 2], [2, 3]]))
+
+
 def test_pairs_may_be_names() -> None:
     graph = nx.path_graph(["a", "b", "c"])
     assert effective_resistance(graph, ["a", "c"]).values == pytest.approx([2.0])
