@@ -11,11 +11,14 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "all_fixed_points": "proofs",
     "as_map": "combinators",
     "bptt": "through_time",
+    "certify": "proofs",
     "close_loop": "combinators",
     "drive": "combinators",
     "find_attractors": "attractors",
+    "find_cycles": "cycles",
     "find_fixed_points": "fixed_points",
     "gate_time_constants": "gate_times",
     "gradient_spectrum": "gradients",
@@ -23,6 +26,8 @@ _WHERE = {
     "load": "loaders",
     "lyapunov_spectrum": "lyapunov",
     "mean_field": "random_networks",
+    "propagation": "propagate",
+    "remedies": "cure",
     "report": "reporting",
     "save_npz": "loaders.save",
     "stack": "combinators",
@@ -32,16 +37,19 @@ _WHERE = {
     "slow_manifolds": "slow_sets",
     "wiring": "unstable_branches",
 }
-_ROOMS = frozenset(["graphs"])  # packages of functions that belong together
+_ROOMS = frozenset(["graphs", "propagate"])  # packages of functions that belong together
 
 __all__ = [
     "Map",
     "__version__",
+    "all_fixed_points",
     "as_map",
     "bptt",
+    "certify",
     "close_loop",
     "drive",
     "find_attractors",
+    "find_cycles",
     "find_fixed_points",
     "gate_time_constants",
     "gradient_spectrum",
@@ -50,6 +58,9 @@ __all__ = [
     "load",
     "lyapunov_spectrum",
     "mean_field",
+    "propagate",
+    "propagation",
+    "remedies",
     "report",
     "save_npz",
     "simulate",

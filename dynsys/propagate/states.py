@@ -13,11 +13,12 @@ from typing import Any, final
 import numpy as np
 
 from dynsys.propagate.activations import FAR, activate, difference, mean_slope, slope
-from dynsys.propagate.chunks import blocks, over
+from dynsys.propagate.chunks import blocks, compiled_kernels, few_blocks, over
 from dynsys.propagate.layers import HOMOGENEOUS, Layer
 from dynsys.propagate.operator import Propagator
 from dynsys.types import AnyArray, Array
 
+COMPILED = 2_000_000  # entries of a signal from which the compiled passes are worth loading
 SMALLEST, LARGEST = 1e-8, 1e8  # root mean square of T outside of which it is scaled
 
 
@@ -89,7 +90,10 @@ def project(A: Propagator, state: State, product: AnyArray | None = None, p: Arr
 
 def step(A: Propagator, state: State, product: AnyArray, layer: Layer) -> State:
     """The signal after one layer, given A T; overwrites `product` and, without a residual connection, T."""
-    Z = product if layer.W is None else product @ layer.W.astype(product.dtype)
+    Z = product
+    if layer.W is not None:
+        free = layer.residual == 0 and layer.W.shape[0] == layer.W.shape[1]
+        Z = np.matmul(product, layer.W.astype(product.dtype), out=state.T if free else None)
     C = state.C if layer.W is None else state.C @ layer.W
     simple = layer.b is None and layer.X is None
     if layer.linear and simple:
@@ -108,11 +112,16 @@ def step(A: Propagator, state: State, product: AnyArray, layer: Layer) -> State:
 def _kept(A: Propagator, layer: Layer, C: Array, Z: AnyArray, state: State) -> State:
     """ReLU, which scales and leaves the trivial subspace in itself: s(u C + z) - s(u C), with s(u C) = u s(C)."""
     base = _clipped(C, state.log_c - state.log_t)
+    kernels = compiled_kernels() if Z.size > COMPILED and layer.activation == "relu" else None
+    u, shared = A.trivial.astype(Z.dtype), base.astype(Z.dtype)
 
     def work(rows: slice) -> None:
-        Z[rows] = difference(layer.activation, A.spread(base, rows).astype(Z.dtype), Z[rows])
+        if kernels is not None:
+            kernels.relu_difference(Z, shared, u, A.labels, rows.start, rows.stop)
+        else:
+            Z[rows] = difference(layer.activation, A.spread(base, rows).astype(Z.dtype), Z[rows])
 
-    over(work, blocks(*Z.shape))
+    over(work, blocks(*Z.shape) if kernels is None else few_blocks(len(Z)))
     return State(activate(layer.activation, C), Z, state.log_c, state.log_t)
 
 
