@@ -35,6 +35,7 @@ _WHERE = {
     "Map": "maps",
     "simulate": "orbits",
     "slow_manifolds": "slow_sets",
+    "watch": "training_watch",
     "wiring": "unstable_branches",
 }
 _ROOMS = frozenset(["graphs", "propagate"])  # packages of functions that belong together
@@ -67,6 +68,7 @@ __all__ = [
     "slow_manifolds",
     "stack",
     "symbolic",
+    "watch",
     "wiring",
 ]
 
