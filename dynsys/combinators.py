@@ -26,7 +26,8 @@ def as_map(
     Args:
         obj: a cell, a Map (returned as it is), a PyTorch recurrent module, or a NumPy function of columns: it gets
             the state (n, B), and the input (m, B) if `input_size` is not 0, and returns the next state (n, B), or
-            its rows in a list or in `np.array([...])`.
+            its rows in a list or in `np.array([...])`. Or SymPy formulas: sympy.Lambda((x, y), (f, g)), state first,
+            then input; a list or Matrix of n formulas in n symbols, taken in alphabetic order; a SymbolicMap.
         state_size: n, needed for a function. input_size: m, for a function.
         box: (low, high), numbers or (n,) arrays: where to search for states, for a function.
         invariant: the caller's assertion that the function maps the box into its own interior.
@@ -35,17 +36,35 @@ def as_map(
 
     if isinstance(obj, type):
         raise InputError(f"{obj.__name__} is a class; pass one of its instances, e.g. {obj.__name__}(...).")
+    if _is_symbolic(obj):
+        from dynsys.algebra.functions import column_function
+
+        function, n, m = column_function(obj)
+        return _with_box(FunctionMap(function, n, m), state_size, input_size, box, invariant)
     known = _known_map(obj)
     if known is not None:
         return _with_box(known, state_size, input_size, box, invariant)
+    if hasattr(obj, "layers") and hasattr(obj, "as_cell"):
+        raise InputError(
+            f"{obj.name} is a map only on a graph, and only layer by layer: use dynsys.propagation(network, graph, "
+            "features), `dynsys propagate GRAPH MODEL`, or network.as_cell(graph, layer)."
+        )
     if not callable(obj):
         raise InputError(
-            f"cannot read a {type(obj).__name__} as a map: need a cell, a Map, a PyTorch recurrent module, or a "
-            "function of columns. A model file is opened with dynsys.load(path)."
+            f"cannot read a {type(obj).__name__} as a map: need a cell, a Map, a PyTorch recurrent module, a "
+            "function of columns, or SymPy formulas. A model file is opened with dynsys.load(path)."
         )
     if state_size is None:
         raise InputError("a function does not say how many state variables it has: pass `state_size=n`.")
     return FunctionMap(obj, state_size, input_size, box, invariant)
+
+
+def _is_symbolic(obj: Any) -> bool:
+    """Whether `obj` is made of SymPy's objects, asked without importing SymPy."""
+    if isinstance(obj, (list, tuple)):
+        return any(_is_symbolic(entry) for entry in obj)
+    homes = {kind.__module__.partition(".")[0] for kind in type(obj).__mro__}
+    return "sympy" in homes or type(obj).__module__ == "dynsys.exact"
 
 
 def _known_map(obj: Any) -> Map | None:

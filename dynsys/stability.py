@@ -48,13 +48,18 @@ def modes(jacobians: Array, eigen: Mapping[int, tuple[Complex, Complex]] | None 
         values, right = np.linalg.eig(jacobians)
     values, right = values.astype(np.complex128), right.astype(np.complex128)
     # Conjugate pairs stay together, the positive imaginary part first.
-    order = np.lexsort((-values.imag, -_rounded(np.abs(values))), axis=-1)
+    order = by_modulus(values)
     values = np.take_along_axis(values, order, axis=-1)
     right = np.take_along_axis(right, order[:, np.newaxis, :], axis=-1)
     left = inverse_of_each(right).conj().swapaxes(1, 2)
     with np.errstate(over="ignore", invalid="ignore"):
         condition = np.linalg.norm(left, axis=-2)
     return Modes(values, right, left, np.where(np.isfinite(condition), condition, np.inf))
+
+
+def by_modulus(values: Complex) -> Integers:
+    """The order (along the last axis) that sorts by falling modulus, conjugate pairs with the positive part first."""
+    return np.lexsort((-values.imag, -_rounded(np.abs(values))), axis=-1)
 
 
 def _rounded(moduli: Array) -> Array:

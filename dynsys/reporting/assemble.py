@@ -14,7 +14,9 @@ import dynsys
 from dynsys.reporting.document import Document, Figure
 from dynsys.reporting.figures import FIGURES, principal_axes, state_speeds
 from dynsys.reporting.findings import findings_of
+from dynsys.reporting.gates import gates_figure
 from dynsys.reporting.methods import methods_of
+from dynsys.reporting.portrait_figures import PORTRAIT_FIGURES
 from dynsys.reporting.sections import sections_of
 from dynsys.reporting.study import Study
 from dynsys.reporting.verdict import verdict_of
@@ -29,10 +31,13 @@ FINDING_FIELDS = (
 def document_of(study: Study, title: str, command: str) -> Document:
     """The whole report, ready to be rendered."""
     figures: dict[str, Figure] = {}
-    for name, draw in FIGURES.items():
+    for name, draw in (FIGURES | PORTRAIT_FIGURES).items():
         figure = draw(study)
         if figure is not None:
             figures[name] = figure
+    gates = gates_figure(study.gate_times, None if study.gradients is None else study.gradients.horizon)
+    if gates is not None:
+        figures["gates"] = gates
     findings = findings_of(study)
     methods, references = methods_of(study, dynsys.__version__)
     reproducibility = _reproducibility(study, command)
@@ -127,13 +132,24 @@ def _data(
             "henrici": study.fixed_points.points.henrici,
             "transient_growth": list(study.growth),
         },
+        "attractors": study.attractors.to_dict(),
+        "wiring": study.wiring.to_dict(),
+        "slow_manifolds": list(study.manifolds),
         "portrait": _portrait_data(study),
         "environment": dict(reproducibility),
     }
+    if study.certificates is not None:
+        data["certificates"] = study.certificates
     if study.lyapunov is not None:
         data["lyapunov"] = study.lyapunov
     if study.gradients is not None:
         data["gradients"] = study.gradients
+    if study.gate_times is not None:
+        data["gate_time_constants"] = study.gate_times
+    if study.exact is not None:
+        formulas, points = study.exact
+        data["exact"] = {"state": [str(s) for s in formulas.state], "step": [str(s) for s in formulas.step]}
+        data["exact"]["fixed_points"] = list(points)
     if study.replay is not None:
         data["model"]["replay_deviation"] = study.replay
     if study.failures:
