@@ -14,7 +14,7 @@ from dynsys.completeness import Completeness, chao1, index_signs
 from dynsys.errors import InputError, ShapeError
 from dynsys.homotopy import fixed_points_on_path
 from dynsys.limits import one_blas_thread
-from dynsys.maps import Map, SearchBox, numbers
+from dynsys.maps import Map, SearchBox, numbers, require_one_step
 from dynsys.orbits import orbit_columns
 from dynsys.points import LARGEST_ERROR, Points, measure, points_at
 from dynsys.root_search import distinct, polish, search
@@ -134,6 +134,7 @@ def find_fixed_points(
     Raises: InputError for a time-varying input, wrong shapes, or nothing to start from.
     """
     f = as_map(f)
+    require_one_step(f)
     vector = f.input_vector(input)
     given = _starts(f, starts)
     if int(n_starts) != n_starts:

@@ -23,7 +23,8 @@ class Gradients:
 
     Attributes:
         loss: in the loss's own units. parameters: gradient per parameter of the map, by name, in its shape.
-        readout: gradients "V" (r, n) and "c" (r, 1) of an affine readout; empty for a function.
+        readout: gradients "V" (r, n) and "c" (r, 1) of an affine readout, of the parameters of `cells.Dense`; empty
+            for a plain function.
         start: (batch, n), of the start state.
         log_norms: (T + 1,) log |dL/d state_t|_2 over the batch, nats; -inf where it is zero.
     """
@@ -49,7 +50,7 @@ def bptt(
     """Exact gradients of a loss summed or averaged over time steps and sequences.
 
     Args:
-        f: the map (anything `as_map` reads). readout: (V, c), a matrix V, or a function of columns.
+        f: the map (anything `as_map` reads). readout: (V, c), a matrix V, a function of columns, or a list.
         inputs: (T, m) or (T, batch, m).
         targets: class numbers (T,) or (T, batch) for "cross-entropy"; (T, r) or (T, batch, r) for "squared", which is
             half the sum of squares. With at="last" without the time axis.
@@ -68,7 +69,7 @@ def bptt(
         raise ShapeError(f"{state.shape[1]} starts need as many input sequences, got {batch}.")
     links: list[Linearization] = []
     for t in range(steps):
-        links.append(f.linearize_columns(state, driving[t].T))
+        links.append(f.at(t).linearize_columns(state, driving[t].T))
         state = links[-1].next_state
     scored = list(range(steps)) if at == "all" else [steps - 1]
     wanted = _targets(targets, loss, at, steps, batch)
@@ -126,7 +127,9 @@ def _backward(
             value, gradient = _score(seen.next_state, targets[t], loss)
             total += weight * value
             gradient = weight * gradient
-            flowing[f.output] += seen.pull(gradient[..., np.newaxis], input=False).state
+            back = seen.pull(gradient[..., np.newaxis], input=False, parameters=bool(readout.parameters))
+            flowing[f.output] += back.state
+            of_readout |= {name: of_readout.get(name, 0.0) + g for name, g in back.parameters.items()}
             if readout.V is not None:
                 h = links[t].next_state[f.output]
                 of_readout["V"] = of_readout.get("V", 0.0) + gradient @ h.T
@@ -134,7 +137,7 @@ def _backward(
         norms[t + 1] = np.linalg.norm(flowing)
         part = links[t].pull(flowing, input=False, parameters=True)
         flowing = part.state.copy()
-        gradients = {name: gradients.get(name, 0.0) + g for name, g in part.parameters.items()}
+        gradients |= {name: gradients.get(name, 0.0) + g for name, g in part.parameters.items()}
     norms[0] = np.linalg.norm(flowing)
     with np.errstate(divide="ignore"):
         log_norms = np.log(norms)
