@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dynsys
+from dynsys.commands.models import own_code_options
 from dynsys.errors import DynsysError, InputError, MissingPackageError
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def _fail(ctx: click.Context, message: str, code: int) -> None:
 def main() -> None:
     """Read a trained recurrent network as a dynamical system.
 
-    MODEL is a .pt/.pth (weights only), .safetensors or .npz file. Start with:
+    MODEL is a .pt/.pth (weights only), .safetensors or .npz file, or mycell.py:MyCell, a cell or function in a Python
+    file of yours, which is run. Start with:
 
         dynsys report MODEL --out reports/model
     """
@@ -71,7 +73,7 @@ def _model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of all random choices."),
         click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
     ]
-    return functools.reduce(lambda f, option: option(f), reversed(options), command)
+    return functools.reduce(lambda f, option: option(f), reversed(options), own_code_options(command))
 
 
 _input = click.option("--input", "input_", metavar="U0,U1,...", help="The constant input; zero if left out.")
@@ -311,7 +313,9 @@ def _available_formats() -> tuple[str, ...]:
 
 
 def _loaded(model: Path, module: str | None, nonlinearity: str | None) -> Any:
-    return dynsys.load(model, nonlinearity=nonlinearity, module=module)
+    from dynsys.commands.models import loaded_model
+
+    return loaded_model(model, module, nonlinearity)
 
 
 def _read_trials(path: Path | None, f: Any) -> Any:

@@ -49,6 +49,15 @@ def load(path: str | os.PathLike[str], *, nonlinearity: str | None = None, modul
         raise LoadError(f"cannot load {name}: its arrays do not fit into memory.") from None
 
 
+def read_contents(path: str | os.PathLike[str]) -> Contents:
+    """The arrays and texts of an .npz, .safetensors or .pt file by name, as they are stored."""
+    name, data = _read(path)
+    try:
+        return _contents(name, data)
+    except LoadError as error:
+        raise LoadError(clean(f"cannot load {name}: {error}")) from None
+
+
 def _read(path: str | os.PathLike[str]) -> tuple[str, bytes]:
     try:
         name = os.fsdecode(path)
@@ -67,6 +76,11 @@ def _read(path: str | os.PathLike[str]) -> tuple[str, bytes]:
         with open(name, "rb") as file:
             data = file.read()
     except FileNotFoundError:
+        if name.rpartition(":")[0].endswith(".py"):
+            raise LoadError(
+                f"{name} is code, which `load` never runs. Import it and pass an instance to dynsys.as_map; the "
+                "command line takes it as MODEL."
+            ) from None
         raise LoadError(f"there is no file {name}. Check the path.") from None
     except (OSError, ValueError, MemoryError) as error:  # ValueError: a zero byte in the name
         if isinstance(error, LoadError):

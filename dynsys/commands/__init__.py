@@ -1,0 +1,1 @@
+"""The bodies of commands, and what several of them share."""
