@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "as_map": "combinators",
+    "bidirectional": "two_directions",
     "bptt": "through_time",
     "clockwork": "combinators",
     "close_loop": "combinators",
@@ -36,6 +37,7 @@ __all__ = [
     "Map",
     "__version__",
     "as_map",
+    "bidirectional",
     "bptt",
     "clockwork",
     "close_loop",

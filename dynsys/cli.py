@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import dynsys
-from dynsys.commands.models import own_code_options
+from dynsys.commands.models import model_options
 from dynsys.errors import DynsysError, InputError, MissingPackageError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of all random choices."),
         click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
     ]
-    return functools.reduce(lambda f, option: option(f), reversed(options), own_code_options(command))
+    return functools.reduce(lambda f, option: option(f), reversed(options), model_options(command))
 
 
 _input = click.option("--input", "input_", metavar="U0,U1,...", help="The constant input; zero if left out.")

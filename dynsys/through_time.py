@@ -72,12 +72,12 @@ def bptt(
         links.append(f.at(t).linearize_columns(state, driving[t].T))
         state = links[-1].next_state
     scored = list(range(steps)) if at == "all" else [steps - 1]
-    wanted = _targets(targets, loss, at, steps, batch)
+    wanted = targets_by_step(targets, loss, at, steps, batch)
     weight = 1.0 / (len(scored) * batch) if reduction == "mean" else 1.0
     return _backward(f, shown, links, dict(zip(scored, wanted, strict=True)), loss, weight)
 
 
-def _targets(targets: ArrayLike, loss: str, at: str, steps: int, batch: int) -> Array:
+def targets_by_step(targets: ArrayLike, loss: str, at: str, steps: int, batch: int) -> Array:
     """(scored, batch) integers for cross-entropy, (scored, r, batch) for squares."""
     array = numbers(targets, "targets")
     lead = (steps, batch) if at == "all" else (batch,)
@@ -95,7 +95,7 @@ def _targets(targets: ArrayLike, loss: str, at: str, steps: int, batch: int) -> 
     return array.reshape(scored, batch, -1).swapaxes(1, 2)
 
 
-def _score(shown: Array, target: Array, loss: str) -> tuple[float, Array]:
+def score(shown: Array, target: Array, loss: str) -> tuple[float, Array]:
     """The loss of readouts (r, B) and its gradient (r, B)."""
     if loss == "squared":
         if target.shape != shown.shape:
@@ -124,7 +124,7 @@ def _backward(
     for t in reversed(range(len(links))):
         if t in targets:
             seen = readout.linearize(links[t].next_state[f.output])
-            value, gradient = _score(seen.next_state, targets[t], loss)
+            value, gradient = score(seen.next_state, targets[t], loss)
             total += weight * value
             gradient = weight * gradient
             back = seen.pull(gradient[..., np.newaxis], input=False, parameters=bool(readout.parameters))

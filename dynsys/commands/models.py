@@ -20,8 +20,8 @@ def _kept(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     return value
 
 
-def own_code_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options for a MODEL in a Python file."""
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options for a MODEL in a Python file, and for one direction of a bidirectional network."""
     options = [
         click.option(
             "--params",
@@ -45,6 +45,13 @@ def own_code_options(command: Callable[..., Any]) -> Callable[..., Any]:
             callback=_kept,
             help="Inputs of that function [default: 0].",
         ),
+        click.option(
+            "--direction",
+            metavar="NAME",
+            expose_value=False,
+            callback=_kept,
+            help="Of a bidirectional network: forward, backward, layer1.backward.",
+        ),
     ]
     return functools.reduce(lambda f, option: option(f), reversed(options), command)
 
@@ -56,7 +63,8 @@ def loaded_model(model: Path, module: str | None, nonlinearity: str | None) -> A
 
     own = click.get_current_context().meta.get(_KEY, {})
     if is_own_code(str(model)):
-        for name, value in (("--module", module), ("--nonlinearity", nonlinearity)):
+        pytorch = {"--module": module, "--nonlinearity": nonlinearity, "--direction": own.get("direction")}
+        for name, value in pytorch.items():
             if value is not None:
                 raise InputError(f"{name} is for files of weights from PyTorch, not for a Python file. Leave it out.")
         return load_own_code(
@@ -65,7 +73,8 @@ def loaded_model(model: Path, module: str | None, nonlinearity: str | None) -> A
             state_size=own.get("state_size"),
             input_size=own.get("input_size") or 0,
         )
+    direction = own.pop("direction", None)
     given = [f"--{name.replace('_', '-')}" for name, value in own.items() if value is not None]
     if given:
         raise InputError(f"{', '.join(given)}: only for a MODEL in a Python file, such as mycell.py:MyCell.")
-    return dynsys.load(model, nonlinearity=nonlinearity, module=module)
+    return dynsys.load(model, nonlinearity=nonlinearity, module=module, direction=direction)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 
-from dynsys.errors import LoadError
+from dynsys.errors import InputError, LoadError
 from dynsys.loaders.build import build_model
 from dynsys.loaders.contents import Contents, clean
 from dynsys.loaders.npz_file import read_npz
@@ -21,13 +21,21 @@ _LARGEST = 8 * 2**30
 _LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number that PyTorch's old format begins with, pickled
 
 
-def load(path: str | os.PathLike[str], *, nonlinearity: str | None = None, module: str | None = None) -> Model:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    nonlinearity: str | None = None,
+    module: str | None = None,
+    direction: str | None = None,
+) -> Model:
     """Open a file of trained weights as a map.
 
     Args:
         path: a .pt or .pth file with a PyTorch state dict, a .safetensors or an .npz file.
         nonlinearity: "tanh" or "relu", for a plain RNN; PyTorch does not store it. None takes what the file
             says, else tanh.
+        direction: of a bidirectional network, which is two maps and not one: "forward", "backward", or with several
+            layers "layer1.backward". `dynsys.bidirectional(path)` is the whole of it.
         module: the prefix of the recurrent module, e.g. "encoder.rnn", where the file holds several.
 
     Returns: the network with its readout, embedding and initial state, as far as the file has them; all float64.
@@ -35,25 +43,27 @@ def load(path: str | os.PathLike[str], *, nonlinearity: str | None = None, modul
     Raises: LoadError, and nothing else, for whatever is wrong with the file. No code from a file is ever run.
     """
     name, data = _read(path)
+    digest = hashlib.sha256(data).hexdigest()
     try:
-        return build_model(
-            _contents(name, data),
-            name,
-            hashlib.sha256(data).hexdigest(),
-            nonlinearity=nonlinearity,
-            module=module,
-        )
-    except LoadError as error:
-        raise LoadError(clean(f"cannot load {name}: {error}")) from None
+        contents = _contents(name, data)
+        if direction is None:
+            return build_model(contents, name, digest, nonlinearity=nonlinearity, module=module)
+        from dynsys.loaders.two_directions import one_direction
+
+        return one_direction(contents, name, digest, direction, nonlinearity=nonlinearity, module=module)
+    except InputError as error:
+        if isinstance(error, LoadError):
+            raise LoadError(clean(f"cannot load {name}: {error}")) from None
+        raise LoadError(clean(str(error))) from None
     except MemoryError:
         raise LoadError(f"cannot load {name}: its arrays do not fit into memory.") from None
 
 
-def read_contents(path: str | os.PathLike[str]) -> Contents:
-    """The arrays and texts of an .npz, .safetensors or .pt file by name, as they are stored."""
+def read_file(path: str | os.PathLike[str]) -> tuple[str, bytes, Contents]:
+    """The name, the bytes, and the arrays and texts of an .npz, .safetensors or .pt file, as they are stored."""
     name, data = _read(path)
     try:
-        return _contents(name, data)
+        return name, data, _contents(name, data)
     except LoadError as error:
         raise LoadError(clean(f"cannot load {name}: {error}")) from None
 

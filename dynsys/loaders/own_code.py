@@ -24,7 +24,7 @@ import numpy as np
 from dynsys.combinators import as_map
 from dynsys.errors import InputError, LoadError
 from dynsys.loaders.contents import Contents, clean, real, shown
-from dynsys.loaders.files import read_contents
+from dynsys.loaders.files import read_file
 from dynsys.loaders.own_schema import READOUT, START, option_value, plain_value
 from dynsys.maps import CellMap, Map
 from dynsys.model import Model, Source
@@ -52,7 +52,7 @@ def load_own_code(
     """
     file, _, wanted = name.rpartition(":") if not name.endswith(".py") else (name, "", "")
     path, source = _source(file)
-    given = None if params is None else read_contents(params)
+    given = None if params is None else read_file(params)[2]
     obj = _named(path, source, wanted)
     readout, start = None, None
     if inspect.isclass(obj):

@@ -112,9 +112,9 @@ def _require_supported(group: Group) -> None:
     where = f" ({group.name})" if group.name else ""
     if group.reverse:
         raise LoadError(
-            f"the module{where} is bidirectional ({group.reverse[0]}), which is not supported: its backward half runs "
-            "from the future to the past, so that the whole is not one map. Save the forward half alone, without the "
-            "keys that end in `_reverse`."
+            f"the module{where} is bidirectional ({group.reverse[0]}): two maps in opposite directions of time, not "
+            "one. Choose direction='forward' or 'backward', with several layers 'layer1.backward' (--direction on the "
+            "command line); `dynsys.bidirectional` reads the whole."
         )
     if group.projection:
         raise LoadError(

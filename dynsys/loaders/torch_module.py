@@ -24,20 +24,20 @@ def map_from_module(module: Any) -> Model:
     Its nonlinearity is the module's own; readout, embedding and initial state are found as in a file. The weights are
     copied to float64, so later training does not change the map.
     """
+    contents, name, digest, nonlinearity = module_contents(module)
+    return build_model(contents, name, digest, nonlinearity=nonlinearity, choose=_ITSELF)
+
+
+def module_contents(module: Any) -> tuple[Contents, str, str, str | None]:
+    """A module's arrays in float64, its class, a digest of them, and the nonlinearity of a plain RNN."""
     try:
         tensors = dict(module.state_dict())
         arrays = {name: _array(tensor) for name, tensor in tensors.items() if hasattr(tensor, "detach")}
     except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
         raise LoadError(f"the weights of {type(module).__name__} cannot be read: {error}") from None
     dtypes = {name: str(tensors[name].dtype).removeprefix("torch.") for name in arrays}
-    contents = Contents("torch module", arrays, dtypes)
-    return build_model(
-        contents,
-        f"{type(module).__module__}.{type(module).__qualname__}",
-        _digest(arrays),
-        nonlinearity=_nonlinearity(module, arrays),
-        choose=_ITSELF,
-    )
+    name = f"{type(module).__module__}.{type(module).__qualname__}"
+    return Contents("torch module", arrays, dtypes), name, _digest(arrays), _nonlinearity(module, arrays)
 
 
 def _array(tensor: Any) -> AnyArray:
