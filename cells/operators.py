@@ -140,7 +140,7 @@ def convolve(kernel: Any, x: Any, *, grid: Sequence[int], padding: Padding = "ci
     grid = tuple(grid)
     _check_convolution(kernel, len(x), grid, padding)
     shaped = np.reshape(x, (kernel.shape[1], *grid, math.prod(np.shape(x)[1:])))
-    out = np.zeros((kernel.shape[0], *shaped.shape[1:]))
+    out = np.zeros((kernel.shape[0], *shaped.shape[1:]), dtype=np.result_type(kernel, x))
     for entry, shifts in _entries(kernel.shape[2:]):
         out += np.tensordot(kernel[(..., *entry)], _shifted(shaped, shifts, padding), axes=1)
     return out.reshape(kernel.shape[0] * math.prod(grid), *np.shape(x)[1:])

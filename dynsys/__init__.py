@@ -19,7 +19,10 @@ _WHERE = {
     "couple": "combinators",
     "deepen": "combinators",
     "drive": "combinators",
+    "find_attractors": "attractors",
+    "find_cycles": "cycles",
     "find_fixed_points": "fixed_points",
+    "gate_time_constants": "gate_times",
     "generate": "sequences",
     "gradient_spectrum": "gradients",
     "iterate": "combinators",
@@ -27,13 +30,19 @@ _WHERE = {
     "load": "loaders",
     "lyapunov_spectrum": "lyapunov",
     "Map": "maps",
+    "mean_field": "random_networks",
     "over_graph": "combinators",
+    "propagation": "propagate",
     "report": "reporting",
     "respond": "sequences",
     "save_npz": "loaders.save",
     "simulate": "orbits",
+    "slow_manifolds": "slow_sets",
     "stack": "combinators",
+    "symbolic": "exact",
+    "wiring": "unstable_branches",
 }
+_ROOMS = frozenset(["graphs", "propagate"])  # packages of functions that belong together
 
 __all__ = [
     "Map",
@@ -46,23 +55,35 @@ __all__ = [
     "couple",
     "deepen",
     "drive",
+    "find_attractors",
+    "find_cycles",
     "find_fixed_points",
+    "gate_time_constants",
     "generate",
     "gradient_spectrum",
+    "graphs",
     "iterate",
     "layers",
     "load",
     "lyapunov_spectrum",
+    "mean_field",
     "over_graph",
+    "propagate",
+    "propagation",
     "report",
     "respond",
     "save_npz",
     "simulate",
+    "slow_manifolds",
     "stack",
+    "symbolic",
+    "wiring",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"dynsys.{name}")
     if name not in _WHERE:
         raise AttributeError(f"dynsys has no {name!r}")
     return getattr(importlib.import_module(f"dynsys.{_WHERE[name]}"), name)

@@ -27,7 +27,8 @@ def as_map(
     Args:
         obj: a cell, a Map (returned as it is), a PyTorch recurrent module, or a NumPy function of columns: it gets
             the state (n, B), and the input (m, B) if `input_size` is not 0, and returns the next state (n, B), or
-            its rows in a list or in `np.array([...])`.
+            its rows in a list or in `np.array([...])`. Or SymPy formulas: sympy.Lambda((x, y), (f, g)), state first,
+            then input; a list or Matrix of n formulas in n symbols, taken in alphabetic order; a SymbolicMap.
         state_size: n, needed for a function. input_size: m, for a function.
         box: (low, high), numbers or (n,) arrays: where to search for states, for a function.
         invariant: the caller's assertion that the function maps the box into its own interior.
@@ -36,17 +37,40 @@ def as_map(
 
     if isinstance(obj, type):
         raise InputError(f"{obj.__name__} is a class; pass one of its instances, e.g. {obj.__name__}(...).")
+    if _is_symbolic(obj):
+        from dynsys.algebra.functions import column_function
+
+        function, n, m = column_function(obj)
+        return _with_box(FunctionMap(function, n, m), state_size, input_size, box, invariant)
     known = _known_map(obj)
     if known is not None:
         return _with_box(known, state_size, input_size, box, invariant)
+    if hasattr(obj, "layers") and hasattr(obj, "as_cell"):
+        raise InputError(
+            f"{obj.name} is a map only on a graph, and only layer by layer: use dynsys.propagation(network, graph, "
+            "features), `dynsys propagate GRAPH MODEL`, or network.as_cell(graph, layer)."
+        )
+    if hasattr(obj, "directions_by_name"):
+        raise InputError(
+            f"a bidirectional network is two maps in opposite directions of time, not one. Choose: "
+            f"{', '.join(obj.directions_by_name())}, as `.direction(name)`; on the command line --direction NAME."
+        )
     if not callable(obj):
         raise InputError(
-            f"cannot read a {type(obj).__name__} as a map: need a cell, a Map, a PyTorch recurrent module, or a "
-            "function of columns. A model file is opened with dynsys.load(path)."
+            f"cannot read a {type(obj).__name__} as a map: need a cell, a Map, a PyTorch recurrent module, a "
+            "function of columns, or SymPy formulas. A model file is opened with dynsys.load(path)."
         )
     if state_size is None:
         raise InputError("a function does not say how many state variables it has: pass `state_size=n`.")
     return FunctionMap(obj, state_size, input_size, box, invariant)
+
+
+def _is_symbolic(obj: Any) -> bool:
+    """Whether `obj` is made of SymPy's objects, asked without importing SymPy."""
+    if isinstance(obj, (list, tuple)):
+        return any(_is_symbolic(entry) for entry in obj)
+    homes = {kind.__module__.partition(".")[0] for kind in type(obj).__mro__}
+    return "sympy" in homes or type(obj).__module__ == "dynsys.exact"
 
 
 def _known_map(obj: Any) -> Map | None:
@@ -93,7 +117,7 @@ def iterate(f: Any, times: int) -> Map:
     if f.period > 1 and times % f.period and f.repeats:
         what = "drive" if isinstance(f, Driven) else "map"
         raise InputError(f"the {what} has period {f.period}: iterate it {f.period} times, or a multiple, not {times}.")
-    return Iterated(f, [f.at(t) for t in range(int(times))], f"{f.name}, {times} steps")
+    return Iterated([f.at(t) for t in range(int(times))], f"{f.name}, {times} steps", f)
 
 
 def close_loop(f: Any, readout: Any = None, *, mixing: float = 1.0, into: Sequence[int] | None = None) -> Map:
@@ -264,15 +288,16 @@ def over_graph(cell: Any, graph: Any, *, normalization: str = "sym+loops", messa
 
     Args:
         cell: anything `as_map` reads. Its first inputs are the neighbours' sum; further ones are inputs of the node.
-        graph: a networkx graph, an adjacency matrix (N, N), dense or scipy sparse, or an edge list (2, edges) of an
-            undirected graph; node order is the graph's own.
+        graph: an adjacency matrix (N, N), dense or scipy sparse, a networkx graph, or whatever `dynsys.graphs.as_graph`
+            reads, such as an edge list (2, edges); node order is the graph's own. An edge j -> i of a directed graph
+            brings j's message to i.
         normalization: how A follows from it, "sym+loops", "sym", "row+loops" or "none" (see cells.propagation_matrix).
         message: what a node shows of its output h: a matrix, a pair (V, c), or a function of columns; None is h.
 
     Returns: a map of N n state variables, node by node: for a linear cell J = kron(I, U) + kron(A, W).
     """
     from dynsys.coupled_maps import OverGraph
-    from dynsys.graph_input import adjacency
+    from dynsys.graph_input import propagation
 
     f = as_map(cell)
     shown = None if message is None else as_readout(message)
@@ -285,5 +310,5 @@ def over_graph(cell: Any, graph: Any, *, normalization: str = "sym+loops", messa
             f"a message has {size} values, but {f.name} takes {f.input_size} inputs: it needs at least as many. "
             "`message=V` makes messages smaller."
         )
-    A, nodes = adjacency(graph, normalization)
+    A, nodes = propagation(graph, normalization)
     return OverGraph(f, A, shown, normalization, nodes)

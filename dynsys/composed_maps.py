@@ -13,6 +13,7 @@ from dynsys.errors import InputError, ShapeError
 from dynsys.maps import Map, SearchBox
 from dynsys.readings.composed import Chain, Feedback, Tower, WithoutInput
 from dynsys.readings.linear import Linearization
+from dynsys.readings.wiring import function_equations
 from dynsys.readout import Readout
 from dynsys.types import Array, Integers
 
@@ -94,8 +95,8 @@ class Driven(Map):
 class Iterated(Map):
     """Maps of one state space applied one after the other, all with the same input."""
 
-    def __init__(self, whole: Map, steps: Sequence[Map], name: str) -> None:
-        self._steps, self.parts = list(steps), (whole,)
+    def __init__(self, steps: Sequence[Map], name: str, whole: Map | None = None) -> None:
+        self._steps, self.parts = list(steps), (steps[0] if whole is None else whole,)
         first = self._steps[0]
         self.state_size, self.input_size, self.blocks, self.output = (
             first.state_size, first.input_size, first.blocks, first.output,
@@ -150,7 +151,8 @@ class ClosedLoop(Map):
         self.parts, self.period = (f,), f.period
         shown = r"\mathbf{V} \mathbf{h}_{t-1} + \mathbf{c}" if readout.V is not None else r"g(\mathbf{h}_{t-1})"
         reference = rf"{mixing:g}\,({shown}) + {1 - mixing:g}\,\mathbf{{y}}^{{*}}_{{t-1}}"
-        self.wiring = (rf"\mathbf{{x}}_t = {shown if mixing == 1 else reference}",)
+        own = () if readout.V is not None else function_equations("g", readout)
+        self.wiring = (rf"\mathbf{{x}}_t = {shown if mixing == 1 else reference}", *own)
 
     def at(self, t: int) -> Map:
         return self if self.period == 1 else ClosedLoop(self._f.at(t), self.readout, self._into, self._mixing)

@@ -13,6 +13,7 @@ from dynsys.composed_maps import fed_back_box, matrix_bounds
 from dynsys.maps import Blocks, Map, SearchBox
 from dynsys.readings.coupled import OnNodes, SideBySide, Transformed, from_nodes, mixed, to_nodes
 from dynsys.readings.linear import Linearization
+from dynsys.readings.wiring import function_equations
 from dynsys.readout import Readout
 from dynsys.types import Array
 
@@ -111,7 +112,8 @@ class OverGraph(Map):
             shown = r"(\mathbf{V} \mathbf{h}_{j,t-1} + \mathbf{c})"
         heard = rf"\sum_{{j}} \mathbf{{A}}_{{i j}} {shown}"
         beside = rf"\begin{{bmatrix}} {heard} \\ \mathbf{{u}}_{{i,t}} \end{{bmatrix}}" if self._outside else heard
-        self.wiring = (rf"\mathbf{{x}}_{{i,t}} = {beside}", _propagation(normalization))
+        code = () if message is None or message.V is not None else function_equations("g", message)
+        self.wiring = (rf"\mathbf{{x}}_{{i,t}} = {beside}", _propagation(normalization), *code)
 
     def at(self, t: int) -> Map:
         if self.period == 1:
@@ -176,11 +178,13 @@ class Deepened(Map):
         self._f, self._input, self._transition, self.parts = f, input, transition, (f,)
         self.state_size, self.input_size, self.period = f.state_size, inputs, f.period
         self.blocks, self.output, self.notes, self.initial_state = f.blocks, f.output, f.notes, f.initial_state
-        ways = [way for way, has in (("input", input), ("transition", transition)) if has is not None]
-        self.name = f"{f.name}, deep {' and '.join(ways)}" if ways else f.name
+        deep = [way for way, has in (("input", input), ("transition", transition)) if has is not None]
+        self.name = f"{f.name}, deep {' and '.join(deep)}" if deep else f.name
         before = r"I(\mathbf{x}_t)" if input else r"\mathbf{x}_t"
         step = rf"F(\mathbf{{h}}_{{t-1}}, {before})"
-        self.wiring = (rf"\mathbf{{h}}_t = G({step})" if transition else rf"\mathbf{{h}}_t = {step}",)
+        whole = rf"\mathbf{{h}}_t = G({step})" if transition else rf"\mathbf{{h}}_t = {step}"
+        ways = (("I", input), ("G", transition))
+        self.wiring = (whole, *(line for name, way in ways if way for line in function_equations(name, way)))
 
     def at(self, t: int) -> Map:
         return self if self.period == 1 else Deepened(self._f.at(t), self._input, self._transition, self.input_size)

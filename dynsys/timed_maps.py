@@ -12,6 +12,7 @@ from dynsys.errors import InputError, ShapeError
 from dynsys.maps import Map, SearchBox, require_one_step
 from dynsys.readings.linear import Linearization
 from dynsys.readings.timed import Held, Padded
+from dynsys.readings.wiring import function_equations
 from dynsys.readout import Readout
 from dynsys.types import Array, Booleans, Integers
 
@@ -97,7 +98,9 @@ class Layered(Map):
         self.parts, self.period = tuple(f for f in layers if isinstance(f, Map)), len(layers)
         self.name = f"{len(layers)} feed-forward layers"
         self.name += f", widths {', '.join(map(str, widths))}" if len(set(widths)) > 1 else f" of {widths[0]} units"
-        self.wiring = (rf"\mathbf{{h}}_l = F_l(\mathbf{{h}}_{{l-1}}), \quad l = 1, \ldots, {len(layers)}",)
+        equations = [function_equations("F_l", f) for f in layers if isinstance(f, Readout)]
+        kinds = dict.fromkeys(line for own in equations for line in own)
+        self.wiring = (rf"\mathbf{{h}}_l = F_l(\mathbf{{h}}_{{l-1}}), \quad l = 1, \ldots, {len(layers)}", *kinds)
 
     def at(self, t: int) -> Map:
         """Layer `t`, from 0."""

@@ -588,7 +588,7 @@ def test_a_file_named_cells_in_the_way_is_named(command: list[str], elsewhere: P
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock on which every look takes a minute, so that progress is due at each."""
     minutes = iter(range(0, 10**6, 60))
-    monkeypatch.setattr("dynsys.cli.time.monotonic", lambda: float(next(minutes)))
+    monkeypatch.setattr("dynsys.commands.common.time.monotonic", lambda: float(next(minutes)))
 
 
 @pytest.mark.usefixtures("clock")
@@ -602,3 +602,33 @@ def test_progress_goes_to_stderr_only() -> None:
 @pytest.mark.parametrize("quiet", ["-q", "--quiet"])
 def test_quiet_keeps_stderr_empty(quiet: str) -> None:
     assert ran(*REPORT, "--out", "out", quiet).stderr == ""
+
+
+def test_exact_answers_on_the_command_line() -> None:
+    """Three fixed points of h = tanh(2 h + 1/2), and the folds at |b| = 0.53284 around them."""
+    unit = str(EXAMPLES / "one_unit.npz")
+    data = strict(ran("exact", unit, "--json", "--symbols", "b", "--parameter", "b").stdout)
+    assert [b["kind"] for b in data["bifurcations"]] == ["fold", "fold"]
+    assert "find_fixed_points" in data["reason"]
+    data = strict(ran("exact", unit, "--json").stdout)
+    assert len(data["fixed_points"]) == 3
+    text = ran("exact", unit, "--symbols", "b", "--parameter", "b").stdout
+    assert "0.532839975354" in text
+    assert dynsys_("exact", MODEL).exit_code == 1
+    assert "no parameter q" in refused(dynsys_("exact", unit, "--symbols", "q"))
+
+
+def test_mean_field_beside_networks_that_were_drawn() -> None:
+    """The published exponent at g = 3, measured on networks of 64 units within their spread; with a picture."""
+    data = strict(
+        ran("mean-field", "--gains", "0.5,3", "--units", "64", "--steps", "300", "--out", "f.svg", "--json").stdout
+    )
+    assert data["theory"][1]["largest_exponent"] == pytest.approx(0.31024932, abs=1e-8)
+    assert [len(row) for row in data["measured"]] == [3, 3]
+    assert np.mean(data["measured"][1]) == pytest.approx(0.31, abs=0.1)
+    assert np.mean(data["measured"][0]) == pytest.approx(np.log(0.5), abs=0.1)
+    assert Path("f.svg").read_text(encoding="utf-8").count("<path") > 5
+    assert "diverges" in ran("mean-field", "--gains", "1.5", "--bias", "1", "--activation", "relu").stdout
+    assert "numbers with commas" in refused(dynsys_("mean-field", "--gains", "a"))
+    assert "picture" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "nowhere/f.svg"))
+    assert "picture" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "f.doc"))

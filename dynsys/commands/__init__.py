@@ -1,1 +1,1 @@
-"""The bodies of commands, and what several of them share."""
+"""The commands of the command line, one file each; `dynsys.cli` joins them."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,40 +18,38 @@ def _kept(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     return value
 
 
-def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options for a MODEL in a Python file, and for one direction of a bidirectional network."""
-    options = [
-        click.option(
-            "--params",
-            type=click.Path(path_type=Path),
-            metavar="FILE.npz",
-            expose_value=False,
-            callback=_kept,
-            help="Fields of the class that MODEL names in a Python file.",
-        ),
-        click.option(
-            "--state-size",
-            type=click.IntRange(min=1),
-            expose_value=False,
-            callback=_kept,
-            help="State variables of the function that MODEL names.",
-        ),
-        click.option(
-            "--input-size",
-            type=click.IntRange(min=0),
-            expose_value=False,
-            callback=_kept,
-            help="Inputs of that function [default: 0].",
-        ),
-        click.option(
-            "--direction",
-            metavar="NAME",
-            expose_value=False,
-            callback=_kept,
-            help="Of a bidirectional network: forward, backward, layer1.backward.",
-        ),
-    ]
-    return functools.reduce(lambda f, option: option(f), reversed(options), command)
+MORE_MODEL_OPTIONS = [
+    click.option(
+        "--params",
+        type=click.Path(path_type=Path),
+        metavar="FILE.npz",
+        expose_value=False,
+        callback=_kept,
+        help="Fields of the class that MODEL names in a Python file.",
+    ),
+    click.option(
+        "--state-size",
+        type=click.IntRange(min=1),
+        expose_value=False,
+        callback=_kept,
+        help="State variables of the function that MODEL names.",
+    ),
+    click.option(
+        "--input-size",
+        type=click.IntRange(min=0),
+        expose_value=False,
+        callback=_kept,
+        help="Inputs of that function [default: 0].",
+    ),
+    click.option(
+        "--direction",
+        metavar="NAME",
+        expose_value=False,
+        callback=_kept,
+        help="Of a bidirectional network: forward, backward, layer1.backward.",
+    ),
+]
+"""For a MODEL in a Python file, and for one direction of a bidirectional network."""
 
 
 def loaded_model(model: Path, module: str | None, nonlinearity: str | None) -> Any:

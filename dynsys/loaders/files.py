@@ -5,15 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from dynsys.errors import InputError, LoadError
 from dynsys.loaders.build import build_model
 from dynsys.loaders.contents import Contents, clean
+from dynsys.loaders.graph_layers import graph_network
 from dynsys.loaders.npz_file import read_npz
+from dynsys.loaders.recurrent import find_groups
 from dynsys.loaders.safetensors_file import read_safetensors
+from dynsys.loaders.state_dict import normalized
 from dynsys.loaders.torch_zip import read_torch
 from dynsys.loaders.zip_file import Archive
 from dynsys.model import Model
+
+if TYPE_CHECKING:
+    from dynsys.propagate.network import GraphNetwork
+    from dynsys.two_directions import Bidirectional
 
 _KNOWN = "Known are .pt and .pth (torch.save of a state dict), .safetensors and .npz."
 _STATE_DICT = "Save the weights with torch.save(model.state_dict(), path) in PyTorch 1.6 or later."
@@ -27,34 +35,40 @@ def load(
     nonlinearity: str | None = None,
     module: str | None = None,
     direction: str | None = None,
-) -> Model:
+) -> Model | GraphNetwork | Bidirectional:
     """Open a file of trained weights as a map.
 
     Args:
         path: a .pt or .pth file with a PyTorch state dict, a .safetensors or an .npz file.
-        nonlinearity: "tanh" or "relu", for a plain RNN; PyTorch does not store it. None takes what the file
-            says, else tanh.
-        direction: of a bidirectional network, which is two maps and not one: "forward", "backward", or with several
-            layers "layer1.backward". `dynsys.bidirectional(path)` is the whole of it.
+        nonlinearity: "tanh" or "relu", for a plain RNN, or between graph convolutions; PyTorch does not store it.
+            None takes what the file says, else tanh for an RNN and ReLU between graph convolutions.
         module: the prefix of the recurrent module, e.g. "encoder.rnn", where the file holds several.
+        direction: of a bidirectional network, one of its maps by itself: "forward", "backward", or with several layers
+            "layer1.backward".
 
     Returns: the network with its readout, embedding and initial state, as far as the file has them; all float64.
-        `model.notes` says in words what was assumed and what was left out.
+        `model.notes` says in words what was assumed and what was left out. Graph convolutions come as a
+        `dynsys.propagate.GraphNetwork`: a map only together with a graph, which `dynsys.propagation` is given. A
+        bidirectional network comes as a `Bidirectional` (see `dynsys.bidirectional`): two maps, not one.
     Raises: LoadError, and nothing else, for whatever is wrong with the file. No code from a file is ever run.
     """
     name, data = _read(path)
-    digest = hashlib.sha256(data).hexdigest()
     try:
-        contents = _contents(name, data)
-        if direction is None:
-            return build_model(contents, name, digest, nonlinearity=nonlinearity, module=module)
-        from dynsys.loaders.two_directions import one_direction
+        contents, digest = _contents(name, data), hashlib.sha256(data).hexdigest()
+        groups = find_groups(normalized(contents.arrays)[0])
+        asked = [group for group in groups.values() if module in (None, group.name)]
+        if direction is not None or (len(asked) == 1 and asked[0].reverse):
+            from dynsys.loaders.two_directions import build_two_directions, one_direction
 
-        return one_direction(contents, name, digest, direction, nonlinearity=nonlinearity, module=module)
+            whole = build_two_directions(contents, name, digest, nonlinearity=nonlinearity, module=module)
+            return whole if direction is None else one_direction(whole, direction)
+        if not groups:
+            network = graph_network(contents, name, digest, nonlinearity, module)
+            if network is not None:
+                return network
+        return build_model(contents, name, digest, nonlinearity=nonlinearity, module=module)
     except InputError as error:
-        if isinstance(error, LoadError):
-            raise LoadError(clean(f"cannot load {name}: {error}")) from None
-        raise LoadError(clean(str(error))) from None
+        raise LoadError(clean(f"cannot load {name}: {error}")) from None
     except MemoryError:
         raise LoadError(f"cannot load {name}: its arrays do not fit into memory.") from None
 

@@ -113,8 +113,7 @@ def _require_supported(group: Group) -> None:
     if group.reverse:
         raise LoadError(
             f"the module{where} is bidirectional ({group.reverse[0]}): two maps in opposite directions of time, not "
-            "one. Choose direction='forward' or 'backward', with several layers 'layer1.backward' (--direction on the "
-            "command line); `dynsys.bidirectional` reads the whole."
+            "one. `dynsys.bidirectional(module)` reads the whole, its `direction('backward')` is one of the maps."
         )
     if group.projection:
         raise LoadError(

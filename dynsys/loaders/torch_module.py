@@ -24,20 +24,25 @@ def map_from_module(module: Any) -> Model:
     Its nonlinearity is the module's own; readout, embedding and initial state are found as in a file. The weights are
     copied to float64, so later training does not change the map.
     """
-    contents, name, digest, nonlinearity = module_contents(module)
-    return build_model(contents, name, digest, nonlinearity=nonlinearity, choose=_ITSELF)
+    contents = contents_of_module(module)
+    return build_model(
+        contents,
+        f"{type(module).__module__}.{type(module).__qualname__}",
+        digest(contents.arrays),
+        nonlinearity=said_nonlinearity(module, contents.arrays),
+        choose=_ITSELF,
+    )
 
 
-def module_contents(module: Any) -> tuple[Contents, str, str, str | None]:
-    """A module's arrays in float64, its class, a digest of them, and the nonlinearity of a plain RNN."""
+def contents_of_module(module: Any) -> Contents:
+    """The arrays of a module's state dict, copied."""
     try:
         tensors = dict(module.state_dict())
         arrays = {name: _array(tensor) for name, tensor in tensors.items() if hasattr(tensor, "detach")}
     except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
         raise LoadError(f"the weights of {type(module).__name__} cannot be read: {error}") from None
     dtypes = {name: str(tensors[name].dtype).removeprefix("torch.") for name in arrays}
-    name = f"{type(module).__module__}.{type(module).__qualname__}"
-    return Contents("torch module", arrays, dtypes), name, _digest(arrays), _nonlinearity(module, arrays)
+    return Contents("torch module", arrays, dtypes)
 
 
 def _array(tensor: Any) -> AnyArray:
@@ -45,7 +50,8 @@ def _array(tensor: Any) -> AnyArray:
     return np.array((values.double() if values.is_floating_point() else values).numpy())  # NumPy has no bfloat16
 
 
-def _nonlinearity(module: Any, arrays: dict[str, AnyArray]) -> str | None:
+def said_nonlinearity(module: Any, arrays: dict[str, AnyArray]) -> str | None:
+    """What a plain RNN among the module's parts says of itself; None where there is none, or several."""
     groups = find_groups(normalized(arrays)[0])
     if len(groups) != 1:
         return None
@@ -57,9 +63,10 @@ def _nonlinearity(module: Any, arrays: dict[str, AnyArray]) -> str | None:
     return None
 
 
-def _digest(arrays: dict[str, AnyArray]) -> str:
-    digest = hashlib.sha256()
+def digest(arrays: dict[str, AnyArray]) -> str:
+    """SHA-256 of names, shapes, types and values, hexadecimal."""
+    total = hashlib.sha256()
     for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].shape} {arrays[name].dtype}\n".encode())
-        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return digest.hexdigest()
+        total.update(f"{name} {arrays[name].shape} {arrays[name].dtype}\n".encode())
+        total.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return total.hexdigest()

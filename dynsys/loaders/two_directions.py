@@ -27,15 +27,17 @@ def two_directions_of(obj: Any, module: str | None = None, nonlinearity: str | N
     if isinstance(obj, (str, os.PathLike)):
         name, data, contents = read_file(obj)
         try:
-            digest = hashlib.sha256(data).hexdigest()
-            return build_two_directions(contents, name, digest, nonlinearity=nonlinearity, module=module)
+            total = hashlib.sha256(data).hexdigest()
+            return build_two_directions(contents, name, total, nonlinearity=nonlinearity, module=module)
         except LoadError as error:
             raise LoadError(clean(f"cannot load {name}: {error}")) from None
     if hasattr(obj, "state_dict"):
-        from dynsys.loaders.torch_module import module_contents
+        from dynsys.loaders.torch_module import contents_of_module, digest, said_nonlinearity
 
-        contents, name, digest, own = module_contents(obj)
-        return build_two_directions(contents, name, digest, nonlinearity=nonlinearity or own, module=module)
+        contents = contents_of_module(obj)
+        where = f"{type(obj).__module__}.{type(obj).__qualname__}"
+        said = nonlinearity or said_nonlinearity(obj, contents.arrays)
+        return build_two_directions(contents, where, digest(contents.arrays), nonlinearity=said, module=module)
     raise InputError(
         f"cannot read a {type(obj).__name__} as a bidirectional network: need pairs (forward, backward), a PyTorch "
         "module, or the path of a file."
@@ -86,11 +88,8 @@ def build_two_directions(
     )
 
 
-def one_direction(
-    contents: Contents, path: str, sha256: str, direction: str, *, nonlinearity: str | None, module: str | None
-) -> Model:
+def one_direction(net: Bidirectional, direction: str) -> Model:
     """One map of a bidirectional network by itself."""
-    net = build_two_directions(contents, path, sha256, nonlinearity=nonlinearity, module=module)
     f: Map = net.direction(direction)
     name = next(n for n, g in net.directions_by_name().items() if g is f)
     order = "its time runs from the last position to the first" if name.endswith(SIDES[1]) else "its time runs forward"

@@ -1,0 +1,66 @@
+"""`dynsys gradients`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import dynsys
+from dynsys.commands.common import (
+    input_option,
+    json_option,
+    loaded,
+    model_options,
+    progress,
+    show,
+    trials_option,
+    trials_or_constant,
+)
+from dynsys.errors import InputError
+
+if TYPE_CHECKING:
+    from dynsys.types import Array
+
+
+@click.command()
+@model_options
+@input_option
+@trials_option
+@click.option(
+    "--lags", default="1,2,5,10,20,50,100", show_default=True, metavar="L1,L2,...", help="Increasing, in steps."
+)
+@click.option("-k", type=int, help="How many singular values to keep [default: all].")
+@json_option
+def gradients(
+    model: Path,
+    module: str | None,
+    nonlinearity: str | None,
+    seed: int,
+    quiet: bool,
+    input_: str | None,
+    trials: Path | None,
+    lags: str,
+    k: int | None,
+    as_json: bool,
+) -> None:
+    """Measure how gradients of MODEL survive over time lags."""
+    import numpy as np
+
+    f = loaded(model, module, nonlinearity)
+    try:
+        wanted = [int(lag) for lag in lags.split(",")]
+    except ValueError:
+        raise InputError(f"--lags must be whole numbers with commas between them, got {lags!r}.") from None
+    sequences, constant = trials_or_constant(trials, input_, f)
+    inputs: Array | None = None
+    if sequences is not None:
+        inputs = sequences.inputs
+        short = [lag for lag in wanted if lag > sequences.length]
+        if short and len(short) < len(wanted):
+            click.echo(f"dynsys: trials have {sequences.length} steps: lags {short} are left out.", err=True)
+            wanted = [lag for lag in wanted if lag <= sequences.length]
+    elif constant is not None:
+        inputs = np.broadcast_to(f.input_vector(constant), (max(wanted), f.input_size))
+    show(dynsys.gradient_spectrum(f, None, inputs, wanted, k, seed=seed, progress=progress(quiet)), as_json, f)

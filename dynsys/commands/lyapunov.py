@@ -1,0 +1,73 @@
+"""`dynsys lyapunov`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import dynsys
+from dynsys.commands.common import (
+    input_option,
+    json_option,
+    loaded,
+    model_options,
+    progress,
+    show,
+    trials_option,
+    trials_or_constant,
+)
+from dynsys.errors import InputError
+
+
+@click.command()
+@model_options
+@input_option
+@trials_option
+@click.option(
+    "--steps", type=click.IntRange(min=1), help="Steps averaged over [default: 2000, or what the trials leave]."
+)
+@click.option(
+    "--discard", type=click.IntRange(min=0), help="Steps taken first and not averaged [default: 500, or a tenth]."
+)
+@click.option("-k", type=int, help="How many exponents [default: all up to 256 state variables, else 32].")
+@json_option
+def lyapunov(
+    model: Path,
+    module: str | None,
+    nonlinearity: str | None,
+    seed: int,
+    quiet: bool,
+    input_: str | None,
+    trials: Path | None,
+    steps: int | None,
+    discard: int | None,
+    k: int | None,
+    as_json: bool,
+) -> None:
+    """Measure the Lyapunov spectrum of MODEL.
+
+    Along the trials, run one after the other without reset and repeated as often as --steps asks; else at the constant
+    input.
+    """
+    import numpy as np
+
+    f = loaded(model, module, nonlinearity)
+    sequences, constant = trials_or_constant(trials, input_, f)
+    inputs, drive = None, None
+    if sequences is not None:
+        whole = sequences.length * sequences.count
+        burn = whole // 10 if discard is None else discard
+        if steps is None and burn >= whole:
+            raise InputError(f"--discard {burn} leaves nothing of the {whole} steps of the trials.")
+        total = whole if steps is None else burn + steps
+        inputs, drive = sequences.joined(total), sequences.joined_name
+        steps, discard = total - burn, burn
+    elif constant is not None:
+        steps, discard = 2000 if steps is None else steps, 500 if discard is None else discard
+        inputs = np.broadcast_to(f.input_vector(constant), (max(steps + discard, 1), f.input_size))
+        drive = "constant input"
+    result = dynsys.lyapunov_spectrum(
+        f, None, inputs, k, steps, discard, seed=seed, drive=drive, progress=progress(quiet)
+    )
+    show(result, as_json, f)

@@ -1,0 +1,94 @@
+"""`dynsys report`: all analyses, written up."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+import dynsys
+from dynsys.commands.common import (
+    duration_option,
+    input_option,
+    json_option,
+    loaded,
+    model_options,
+    progress,
+    read_trials,
+    trials_option,
+    vector,
+)
+
+SEVERITIES = ("info", "warning", "critical")
+
+
+@click.command()
+@model_options
+@click.option("--out", type=str, help="Folder for the files [default: reports/NAME].")
+@click.option("--format", "formats", multiple=True, type=click.Choice(("html", "pdf", "json")), help="Repeatable; all.")
+@trials_option
+@input_option
+@click.option(
+    "--starts",
+    default=1024,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Uniform starts of the fixed-point search.",
+)
+@duration_option
+@click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit with 1 if a finding is at least this grave.")
+@json_option
+def report(
+    model: Path,
+    module: str | None,
+    nonlinearity: str | None,
+    seed: int,
+    quiet: bool,
+    out: str | None,
+    formats: tuple[str, ...],
+    trials: Path | None,
+    input_: str | None,
+    starts: int,
+    step_duration: float | None,
+    fail_on: str | None,
+    as_json: bool,
+) -> None:
+    """Write a stability report of MODEL as HTML, PDF and JSON."""
+    f = loaded(model, module, nonlinearity)
+    from dynsys.jsonable import dumps
+
+    made = dynsys.report(
+        f,
+        Path("reports") / model.stem if out is None else out,
+        formats or _available_formats(),
+        trials=read_trials(trials, f),
+        input=vector(input_),
+        n_starts=starts,
+        seed=seed,
+        step_duration=step_duration,
+        command=" ".join(["dynsys", *sys.argv[1:]]),
+        progress=progress(quiet),
+    )
+    if as_json:
+        click.echo(dumps(made.document.data))
+    else:
+        click.echo(str(made))
+        for path in made.files.values():
+            click.echo(str(path))
+    if fail_on is not None:
+        grave = SEVERITIES[SEVERITIES.index(fail_on) :]
+        reached = [finding.id for finding in made.findings if finding.severity in grave]
+        if reached:
+            click.echo(f"dynsys: findings reach --fail-on {fail_on}: {', '.join(reached)}", err=True)
+            sys.exit(1)
+
+
+def _available_formats() -> tuple[str, ...]:
+    """All formats, less PDF where its optional package is missing; asked for by name, that is an error."""
+    from importlib.util import find_spec
+
+    if find_spec("typst") is not None:
+        return ("html", "pdf", "json")
+    click.echo("dynsys: no PDF without typst (pip install typst); writing HTML and JSON.", err=True)
+    return ("html", "json")

@@ -1,0 +1,129 @@
+"""Theory of random networks against published numbers, closed forms, and networks that were drawn and measured."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import cells
+import dynsys
+from dynsys.errors import AnalysisError, InputError
+from dynsys.random_networks import Gaussian, critical_point
+
+# x' = U tanh(x): gain, q, largest exponent, mean exponent (values computed independently, to the digits shown)
+TANH = [
+    (1.05, 0.05325049, 0.00143573, -0.503133),
+    (1.1, 0.11274989, 0.00506890, -0.511864),
+    (1.2, 0.24951304, 0.01647626, -0.543100),
+    (1.5, 0.79335404, 0.06521721, -0.714346),
+    (3.0, 6.30539148, 0.31024932, -2.272805),
+    (10.0, 91.70513120, 0.85643519, -12.160966),
+]
+
+
+@pytest.mark.parametrize(("gain", "q", "largest", "mean"), TANH)
+def test_the_chaotic_tanh_network(gain: float, q: float, largest: float, mean: float) -> None:
+    theory = dynsys.mean_field(gain)
+    assert theory.q == pytest.approx(q, abs=6e-9)
+    assert theory.largest_exponent == pytest.approx(largest, abs=6e-9)
+    assert theory.mean_exponent == pytest.approx(mean, abs=6e-7)
+    assert theory.error < 1e-12
+    assert theory.regime == "chaotic"
+
+
+def test_near_and_far_from_the_onset() -> None:
+    """(2/3) (g - 1)^2 just above 1; (1/2) log(4 g / (3 sqrt(2 pi))) for strong coupling."""
+    g = 1.0001
+    assert dynsys.mean_field(g).largest_exponent == pytest.approx(2 / 3 * (g - 1) ** 2, rel=1e-3)
+    g = 3000.0
+    assert dynsys.mean_field(g).largest_exponent == pytest.approx(
+        0.5 * math.log(4 * g / (3 * math.sqrt(2 * math.pi))), abs=1e-3
+    )
+
+
+def test_below_the_onset_activity_dies() -> None:
+    """g < 1: the origin, with the exponents of the weights: log g, and log g - 1/2 in the mean."""
+    theory = dynsys.mean_field(0.8)
+    assert theory.q == 0.0
+    assert theory.largest_exponent == pytest.approx(math.log(0.8), abs=1e-14)
+    assert theory.mean_exponent == pytest.approx(math.log(0.8) - 0.5, abs=1e-14)
+    assert theory.regime == "ordered"
+    assert theory.time_scale == pytest.approx(-1 / (2 * math.log(0.8)), rel=1e-12)
+    assert dynsys.mean_field(1.0).regime == "critical"
+    assert math.isinf(dynsys.mean_field(1.0).time_scale)
+
+
+LINE = [
+    (1 / 64, 1.015163785, 0.002156695),
+    (0.05, 1.045766376, 0.011326809),
+    (0.1, 1.085158558, 0.028849270),
+    (0.25, 1.180661521, 0.090139637),
+    (0.5, 1.299220967, 0.195041537),
+    (1.0, 1.467413592, 0.388541670),
+]
+
+
+@pytest.mark.parametrize(("q", "gain", "bias"), LINE)
+def test_the_critical_line_of_tanh(q: float, gain: float, bias: float) -> None:
+    assert critical_point(q) == pytest.approx((gain, bias), abs=1e-9)
+    theory = dynsys.mean_field(*critical_point(q))
+    assert theory.q == pytest.approx(q, rel=1e-9)
+    assert theory.chi == pytest.approx(1.0, abs=1e-12)
+    assert theory.regime == "critical"
+
+
+def test_isometry_of_deep_products() -> None:
+    """tanh at q = 1/4: the published variances, and products that were drawn: n = 400, four Gaussian layers."""
+    theory = dynsys.mean_field(*critical_point(0.25))
+    assert theory.isometry(4) == pytest.approx((1.0, 4.548), abs=5e-4)
+    assert [theory.isometry(k, "orthogonal")[1] for k in (1, 4, 8)] == pytest.approx([0.137, 0.548, 1.096], abs=5e-4)
+    n, generator = 400, np.random.default_rng(0)
+    product = np.eye(n)
+    for _ in range(4):
+        slopes = 1 / np.cosh(0.5 * generator.standard_normal(n)) ** 2
+        product = theory.gain / math.sqrt(n) * generator.standard_normal((n, n)) @ (slopes[:, None] * product)
+    squared = np.linalg.svd(product, compute_uv=False) ** 2
+    assert squared.mean() == pytest.approx(1.0, abs=0.05)
+    assert squared.var() == pytest.approx(4.548, rel=0.15)
+
+
+def test_relu_is_critical_at_the_root_of_two() -> None:
+    """He initialisation: E[s'^2] = 1/2 at every variance; above it the activity diverges."""
+    assert dynsys.mean_field(1.0, activation="relu").chi == pytest.approx(0.5, abs=1e-14)
+    assert dynsys.mean_field(1.2, 0.5, "relu").q == pytest.approx(0.25 / (1 - 0.72), rel=1e-12)
+    assert dynsys.mean_field(1.0, 0.5, "relu").mean_exponent == -math.inf
+    with pytest.raises(AnalysisError, match="diverges"):
+        dynsys.mean_field(1.5, 0.1, "relu")
+
+
+def test_linear_networks_in_closed_form() -> None:
+    theory = dynsys.mean_field(0.5, 2.0, "identity")
+    assert theory.q == pytest.approx(4 / (1 - 0.25), rel=1e-12)
+    assert theory.chi == pytest.approx(0.25, abs=1e-14)
+
+
+def test_gaussian_averages_are_moments() -> None:
+    average = Gaussian("identity", 3.0)
+    assert average.mean(lambda s, d: s**4) == pytest.approx(27.0, rel=1e-12)
+    assert average.mean(lambda s, d: d) == pytest.approx(1.0, abs=1e-14)
+
+
+def test_a_drawn_network_has_the_exponent_of_the_theory() -> None:
+    """n = 256, g = 3: the largest exponent within its sample-to-sample spread, the mean exponent closely."""
+    cell = cells.Elman.random(256, 0, gain=3.0, seed=1)
+    start = np.random.default_rng(0).standard_normal(256)
+    measured = dynsys.lyapunov_spectrum(cell, start, k=1, steps=600, discard=200)
+    assert measured.exponents[0] == pytest.approx(dynsys.mean_field(3.0).largest_exponent, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [((0.0,), "positive"), ((-1.0,), "gain"), ((1.0, math.nan), "bias"), ((1.0, 0.0, "gelu"), "activation")],
+)
+def test_what_is_wrong_is_said(arguments: tuple[object, ...], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        dynsys.mean_field(*arguments)
+    with pytest.raises(InputError, match="depth"):
+        dynsys.mean_field(1.5).isometry(0)
