@@ -9,7 +9,7 @@ import numpy as np
 
 from dynsys.reporting.document import Figure
 from dynsys.reporting.figures import GREY
-from dynsys.reporting.figures import _drawing as drawing
+from dynsys.reporting.figures import drawing as drawing
 from dynsys.reporting.graph_study import GraphStudy
 from dynsys.reporting.svg import COLOURS, figure_svg
 from dynsys.reporting.wording import number, plural
