@@ -126,6 +126,9 @@ def _one_cell(
     found = find_groups(own).get(group.prefix)
     if found is None or not found.layers:
         where = f"{group.prefix}weight_hh{ending}"
-        raise LoadError(f"{where} is missing, though {group.reverse[0]} is there. Save the whole state dict.")
-    cells, notes = build_layers(own, found, asked, said)
+        raise LoadError(f"bidirectional: {where} is missing, though {group.reverse[0]} is there. Save all of it.")
+    try:
+        cells, notes = build_layers(own, found, asked, said)
+    except LoadError as error:
+        raise LoadError(f"bidirectional: {str(error).replace('_l0', ending)}") from None
     return cells[0], notes

@@ -70,8 +70,8 @@ def _model(study: Study) -> Section:
     if together:
         blocks.append(
             Paragraph(
-                "There $\\mathbf{x}$ is what a part hears, $\\mathbf{h}$ its output, $F$ its step; $\\mathbf{z}$ stands "
-                "for what a function is given. A state is that of all parts, one after the other."
+                "There $\\mathbf{x}$ is what a part hears, $\\mathbf{h}$ its output, $F$ its step; $\\mathbf{z}$ "
+                "stands for what a function is given. A state is that of all parts, one after the other."
             )
         )
     if cells:

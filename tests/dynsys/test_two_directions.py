@@ -198,8 +198,15 @@ def test_mistakes_are_named(build: Any, message: str) -> None:
 
 
 def test_a_bidirectional_file_is_not_one_map(saved: Path) -> None:
-    with pytest.raises(LoadError, match=r"direction=.*dynsys\.bidirectional"):
-        dynsys.load(saved)
+    two: Any = dynsys.load(saved)
+    np.testing.assert_array_equal(
+        two.simulate([1, 2, 3]).outputs, dynsys.bidirectional(saved).simulate([1, 2, 3]).outputs
+    )
+    with pytest.raises(InputError, match=r"two maps.*layer1\.backward.*--direction"):
+        dynsys.find_fixed_points(two)
+    result = CliRunner().invoke(main, ["fixed-points", str(saved)])
+    assert result.exit_code == 2
+    assert "--direction" in result.stderr
     with pytest.raises(LoadError, match=r"no direction 'up'"):
         dynsys.load(saved, direction="up")
     with pytest.raises(LoadError, match="none"):
