@@ -11,9 +11,11 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "all_fixed_points": "proofs",
     "as_map": "combinators",
     "bidirectional": "two_directions",
     "bptt": "through_time",
+    "certify": "proofs",
     "clockwork": "combinators",
     "close_loop": "combinators",
     "couple": "combinators",
@@ -33,6 +35,7 @@ _WHERE = {
     "mean_field": "random_networks",
     "over_graph": "combinators",
     "propagation": "propagate",
+    "remedies": "cure",
     "report": "reporting",
     "respond": "sequences",
     "save_npz": "loaders.save",
@@ -47,9 +50,11 @@ _ROOMS = frozenset(["graphs", "propagate"])  # packages of functions that belong
 __all__ = [
     "Map",
     "__version__",
+    "all_fixed_points",
     "as_map",
     "bidirectional",
     "bptt",
+    "certify",
     "clockwork",
     "close_loop",
     "couple",
@@ -70,6 +75,7 @@ __all__ = [
     "over_graph",
     "propagate",
     "propagation",
+    "remedies",
     "report",
     "respond",
     "save_npz",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -36,6 +36,9 @@ class Boxed(Map):
 
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         return self.inner.linearize_columns(state, input)
+
+    def equations_on(self, state: Any, input: Any) -> Any:
+        return self.inner.equations_on(state, input)
 
     def box(self, low: Array, high: Array) -> SearchBox | None:
         return self._box
@@ -80,6 +83,11 @@ class Driven(Map):
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         return WithoutInput(self.inner.linearize_columns(state, self._input()))
 
+    def equations_on(self, state: Any, input: Any) -> Any:
+        from dynsys.readings.balls import constant
+
+        return self.inner.equations_on(state, constant(self._input(), state))
+
     def box(self, low: Array, high: Array) -> SearchBox | None:
         return self.inner.box(self.inputs.min(axis=0), self.inputs.max(axis=0))
 
@@ -114,6 +122,11 @@ class Iterated(Map):
             links.append(f.linearize_columns(state, input))
             state = links[-1].next_state
         return Chain(links)
+
+    def equations_on(self, state: Any, input: Any) -> Any:
+        for f in self._steps:
+            state = f.equations_on(state, input)
+        return state
 
     def box(self, low: Array, high: Array) -> SearchBox | None:
         boxes = [f.box(low, high) for f in self._steps]
@@ -171,6 +184,16 @@ class ClosedLoop(Map):
         shown = self.readout.linearize(state[self._f.output])
         inner = self._f.linearize_columns(state, self._heard(shown.next_state, input))
         return Feedback(inner, shown, self._f.output, self._into, self._kept, self._mixing)
+
+    def equations_on(self, state: Any, input: Any) -> Any:
+        shown = self.readout.function(state[self._f.output])
+        rows: list[Any] = [None] * self._f.input_size
+        for row, k in enumerate(self._kept):
+            rows[k] = input[row : row + 1]
+        for row, k in enumerate(self._into):
+            own = self._mixing * shown[row : row + 1]
+            rows[k] = own if rows[k] is None else (1 - self._mixing) * rows[k] + own
+        return self._f.equations_on(state, np.concatenate(rows))
 
     def box(self, low: Array, high: Array) -> SearchBox | None:
         V, c, f = self.readout.V, self.readout.c, self._f
@@ -279,6 +302,14 @@ class Stacked(Map):
             total += lost
             heard = self._above(f.advance(state[rows], heard)[f.output], input)
         return total
+
+    def equations_on(self, state: Any, input: Any) -> Any:
+        parts, heard = [], input
+        for f, rows in zip(self.layers, self._rows, strict=True):
+            parts.append(f.equations_on(state[rows], heard))
+            shown = parts[-1][f.output]
+            heard = np.concatenate([shown, input]) if self._skip and self.input_size else shown
+        return np.concatenate(parts)
 
     def box(self, low: Array, high: Array) -> SearchBox | None:
         boxes = []

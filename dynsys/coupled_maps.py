@@ -57,6 +57,15 @@ class Coupled(Map):
         ]
         return np.concatenate(moved)
 
+    def equations_on(self, state: Any, input: Any) -> Any:
+        moved = []
+        for i, (f, rows) in enumerate(zip(self.parts, self._rows, strict=True)):
+            heard = input[self._inputs[i]]
+            for j, C in self._heard[i]:
+                heard = heard + C @ state[self._outputs[j]]
+            moved.append(f.equations_on(state[rows], heard))
+        return np.concatenate(moved)
+
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         parts = [
             f.linearize_columns(state[rows], self._inputs_of(i, state, input))
@@ -131,6 +140,19 @@ class OverGraph(Map):
         message = shown if self._message is None else self._message.columns(shown)
         return from_nodes(self._f.advance(own, self._heard(own, message, input)), self.A.shape[0])
 
+    def equations_on(self, state: Any, input: Any) -> Any:
+        count, n, k = self.A.shape[0], self._f.state_size, self._outside
+        own = [state[i * n : (i + 1) * n] for i in range(count)]
+        shown = [h[self._f.output] for h in own]
+        messages = np.concatenate(shown if self._message is None else [self._message.function(h) for h in shown])
+        A = self.A.toarray() if hasattr(self.A, "toarray") else self.A
+        moved = []
+        for i, h in enumerate(own):
+            heard = np.kron(A[i : i + 1], np.eye(self._width)) @ messages
+            heard = np.concatenate([heard, input[i * k : (i + 1) * k]]) if k else heard
+            moved.append(self._f.equations_on(h, heard))
+        return np.concatenate(moved)
+
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         own = to_nodes(state, self.A.shape[0])
         message = (Readout(_itself) if self._message is None else self._message).linearize(own[self._f.output])
@@ -196,6 +218,14 @@ class Deepened(Map):
         moved = moved.copy()
         moved[self.output] = self._transition.columns(moved[self.output])
         return moved
+
+    def equations_on(self, state: Any, input: Any) -> Any:
+        moved = self._f.equations_on(state, input if self._input is None else self._input.function(input))
+        if self._transition is None:
+            return moved
+        after = self._transition.function(moved[self.output])
+        pieces = [moved[: self.output.start], after, moved[self.output.stop :]]
+        return np.concatenate([piece for piece in pieces if piece.shape[0]])
 
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         whole = np.broadcast_to(input, (len(input), state.shape[1]))

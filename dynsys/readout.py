@@ -52,9 +52,13 @@ class Readout:
             h = with_parameters(stage, own)(h)
         return h
 
+    def function(self, h: Any) -> Any:
+        """The readout of columns (n, B) of any kind of values."""
+        return self._through(h, {})
+
     def columns(self, h: Array) -> Array:
         """The readout (r, B) of output columns (n, B)."""
-        answer = np.asarray(self._through(h, {}), dtype=np.float64)
+        answer = np.asarray(self.function(h), dtype=np.float64)
         if answer.ndim != 2 or answer.shape[1] != h.shape[1]:
             raise ShapeError(f"a readout maps columns (n, B) to (r, B), this one gave {answer.shape} from {h.shape}.")
         return answer

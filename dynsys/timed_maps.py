@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -42,6 +42,10 @@ class Clocked(Map):
         require_one_step(self)
         return self._f.advance(state, input)
 
+    def equations_on(self, state: Any, input: Any) -> Any:
+        require_one_step(self)
+        return self._f.equations_on(state, input)
+
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         require_one_step(self)
         return self._f.linearize_columns(state, input)
@@ -68,6 +72,11 @@ class _Partly(Map):
 
     def advance(self, state: Array, input: Array) -> Array:
         return np.where(self._moving[:, np.newaxis], self._f.advance(state, input), state)
+
+    def equations_on(self, state: Any, input: Any) -> Any:
+        moved = self._f.equations_on(state, input)
+        rows = [(moved if moves else state)[k : k + 1] for k, moves in enumerate(self._moving)]
+        return np.concatenate(rows)
 
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         return Held(self._f.linearize_columns(state, input), self._moving, state)

@@ -20,6 +20,7 @@ from dynsys.commands.common import (
     vector,
 )
 from dynsys.errors import InputError
+from dynsys.jsonable import dumps
 
 
 @click.command("fixed-points")
@@ -34,6 +35,7 @@ from dynsys.errors import InputError
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE.npz", help="Also save states, modes and Jacobians."
 )
+@click.option("--certify", is_flag=True, help="Prove each point; to 6 state variables also that there are no others.")
 @json_option
 def fixed_points(
     model: Path,
@@ -47,6 +49,7 @@ def fixed_points(
     tol: float,
     step_duration: float | None,
     out: Path | None,
+    certify: bool,
     as_json: bool,
 ) -> None:
     """Find the fixed points of MODEL at a constant input."""
@@ -55,10 +58,19 @@ def fixed_points(
     sequences = read_trials(trials, f)
     if sequences is not None:
         given = dynsys.simulate(f, None, sequences.inputs).reshape(-1, f.state_size)[:: max(1, sequences.length // 16)]
-    found = dynsys.find_fixed_points(f, vector(input_), given, starts, tol, seed, step_duration=step_duration)
+    found = dynsys.find_fixed_points(
+        f, vector(input_), given, starts, tol, seed, step_duration=step_duration, prove=certify
+    )
     if out is not None:
         _save_points(found, out)
-    show(found, as_json)
+    if not certify:
+        show(found, as_json)
+        return
+    certificates = dynsys.certify(f, found)
+    if as_json:
+        click.echo(dumps(found.to_dict() | {"certificates": certificates}))
+    else:
+        click.echo(f"{found}\n{certificates}")
 
 
 def _save_points(found: Any, out: Path) -> None:
