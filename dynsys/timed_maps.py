@@ -156,6 +156,11 @@ class _Layer(Map):
         layer = self._layer
         return self._padded(layer.columns(seen) if isinstance(layer, Readout) else layer.advance(seen, input))
 
+    def equations_on(self, state: Any, input: Any) -> Any:
+        seen, layer = state[: self._in], self._layer
+        out = layer.function(seen) if isinstance(layer, Readout) else layer.equations_on(seen, input)
+        return np.concatenate([out, np.zeros_like(state[self._out :])]) if self._out < self.state_size else out
+
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         seen, layer = state[: self._in], self._layer
         inner = layer.linearize(seen) if isinstance(layer, Readout) else layer.linearize_columns(seen, input)

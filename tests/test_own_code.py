@@ -214,7 +214,7 @@ def test_load_never_runs_code(here: Path) -> None:
 def test_it_runs_in_every_command_that_takes_a_model() -> None:
     for command in main.commands.values():
         options = {flag for p in command.params for flag in p.opts}
-        if "--nonlinearity" in options:  # what takes a recurrent MODEL
+        if {"--nonlinearity", "--seed"} <= options and command.name != "propagate":  # a recurrent MODEL
             assert {"--params", "--state-size", "--input-size"} <= options
 
 

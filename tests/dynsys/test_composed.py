@@ -12,6 +12,8 @@ import pytest
 import cells
 import dynsys
 from dynsys.errors import InputError, ShapeError
+from dynsys.proofs.evaluate import evaluate
+from dynsys.readings.intervals import Intervals
 
 
 def matrix(rows: int, columns: int, seed: int = 3, scale: float = 0.5) -> np.ndarray:
@@ -154,6 +156,19 @@ def test_an_invariant_box_is_carried_into_its_interior(f: Any) -> None:
     corners = np.where(generator.random((300, f.state_size)) < 0.5, box.low, box.high)
     images = f.step(corners, input)
     assert ((images > box.low) & (images < box.high)).all()
+
+
+def test_intervals_go_through_it(f: Any) -> None:
+    """Enclosures of step and Jacobian at a point hold the numbers and are narrow: proofs work on it."""
+    states, inputs = places(f, 3)
+    enclosed = evaluate(f, Intervals.point(states.T), inputs[0])
+    for value, wanted in (
+        (enclosed.next, f.step(states, inputs[0]).T),
+        (enclosed.slope, np.asarray(f.jacobian(states, inputs[0])).swapaxes(0, 1)),
+    ):
+        assert (value.low <= wanted + 1e-13).all()
+        assert (value.high >= wanted - 1e-13).all()
+        assert (value.high - value.low).max(initial=0.0) < 1e-11
 
 
 def test_analyses_run_on_it(f: Any) -> None:
