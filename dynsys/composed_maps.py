@@ -110,6 +110,8 @@ class Iterated(Map):
             first.state_size, first.input_size, first.blocks, first.output,
         )  # fmt: skip
         self.notes, self.initial_state, self.name = first.notes, first.initial_state, name
+        many = rf"F_{{{len(steps)}}} \circ \cdots \circ F_1"
+        self.wiring = (rf"\mathbf{{h}}_{{t+{len(steps)}}} = ({many})(\mathbf{{h}}_t)",) if len(steps) > 1 else ()
 
     def advance(self, state: Array, input: Array) -> Array:
         for f in self._steps:
@@ -243,7 +245,7 @@ class Stacked(Map):
         self.layers, self._skip, self._show = list(layers), skip, show
         self.parts, self.period = tuple(layers), math.lcm(*(f.period for f in layers))
         below = r"\mathbf{h}^{(l-1)}_t"
-        heard = rf"\begin{{bmatrix}} {below} \\ \mathbf{{x}}_t \end{{bmatrix}}" if skip else below
+        heard = rf"\left[ \begin{{matrix}} {below} \\ \mathbf{{x}}_t \end{{matrix}} \right]" if skip else below
         self.wiring = (rf"\mathbf{{x}}^{{(l)}}_t = {heard}, \quad l \ge 1",) if len(self.layers) > 1 else ()
         ends = np.cumsum([0, *(f.state_size for f in self.layers)])
         self._rows = [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]

@@ -120,7 +120,11 @@ class OverGraph(Map):
         if message is not None and message.V is not None:
             shown = r"(\mathbf{V} \mathbf{h}_{j,t-1} + \mathbf{c})"
         heard = rf"\sum_{{j}} \mathbf{{A}}_{{i j}} {shown}"
-        beside = rf"\begin{{bmatrix}} {heard} \\ \mathbf{{u}}_{{i,t}} \end{{bmatrix}}" if self._outside else heard
+        beside = (
+            rf"\left[ \begin{{matrix}} {heard} \\ \mathbf{{u}}_{{i,t}} \end{{matrix}} \right]"
+            if self._outside
+            else heard
+        )
         code = () if message is None or message.V is not None else function_equations("g", message)
         self.wiring = (rf"\mathbf{{x}}_{{i,t}} = {beside}", _propagation(normalization), *code)
 

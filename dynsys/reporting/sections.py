@@ -67,8 +67,8 @@ def _model(study: Study) -> Section:
             shown.append(lines)
         else:
             blocks.append(Paragraph(f"{title} Its equations could not be typeset."))
-    for whole in together:
-        blocks.append(Paragraph(f"Put together as {whole.name}:"))
+    for k, whole in enumerate(together):
+        blocks.append(Paragraph(f"{'Within it' if k else 'Put together as'} {whole.name}:"))
         blocks += [Equation(line) for line in whole.wiring]
     if together:
         blocks.append(

@@ -21,7 +21,7 @@ MAPS: dict[str, tuple[Any, str]] = {
     "closed": (dynsys.close_loop(GRU, np.eye(2)), r"\mathbf{V} \mathbf{h}_{t-1} + \mathbf{c}"),
     "mixed": (dynsys.close_loop(GRU, DENSE, mixing=0.25), r"0.25\,(g(\mathbf{h}_{t-1})) + 0.75\,\mathbf{y}^{*}_{t-1}"),
     "stack": (dynsys.stack(GRU, cells.LSTM.random(2, 2)), r"\mathbf{h}^{(l-1)}_t"),
-    "skips": (dynsys.stack(GRU, cells.LSTM.random(2, 4), skip=True), r"\begin{bmatrix}"),
+    "skips": (dynsys.stack(GRU, cells.LSTM.random(2, 4), skip=True), r"\begin{matrix}"),
     "deep": (dynsys.deepen(GRU, input=[DENSE, np.tanh], transition=DENSE), r"G(F(\mathbf{h}_{t-1}, I(\mathbf{x}_t)))"),
     "clocks": (dynsys.iterate(dynsys.clockwork(GRU, [1, 2]), 2), r"\begin{cases}"),
     "coupled": (dynsys.couple(GRU, GRU, links={(0, 1): np.eye(2)}), r"\mathbf{C}_{i j}"),
