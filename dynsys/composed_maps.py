@@ -242,7 +242,7 @@ class Stacked(Map):
     """Layers on top of each other; the state is theirs, one after the other, from the input side."""
 
     def __init__(self, layers: Sequence[Map], skip: bool = False, show: str = "top") -> None:
-        self.layers, self._skip, self._show = list(layers), skip, show
+        self.layers, self.skip, self._show = list(layers), skip, show
         self.parts, self.period = tuple(layers), math.lcm(*(f.period for f in layers))
         below = r"\mathbf{h}^{(l-1)}_t"
         heard = rf"\left[ \begin{{matrix}} {below} \\ \mathbf{{x}}_t \end{{matrix}} \right]" if skip else below
@@ -272,11 +272,11 @@ class Stacked(Map):
         return {f"layer{k}.{name}": p for k, f in enumerate(self.layers) for name, p in f.parameters.items()}
 
     def at(self, t: int) -> Map:
-        return self if self.period == 1 else Stacked([f.at(t) for f in self.layers], self._skip, self._show)
+        return self if self.period == 1 else Stacked([f.at(t) for f in self.layers], self.skip, self._show)
 
     def _above(self, shown: Array, input: Array) -> Array:
         """What a layer hears from the output (r, B) of the one below and the network's own input."""
-        if not self._skip:
+        if not self.skip:
             return shown
         return np.concatenate([shown, np.broadcast_to(input, (len(input), shown.shape[1]))])
 
@@ -292,7 +292,7 @@ class Stacked(Map):
         for f, rows in zip(self.layers, self._rows, strict=True):
             parts.append(f.linearize_columns(state[rows], heard))
             heard = self._above(parts[-1].next_state[f.output], input)
-        return Tower(parts, self._rows, [f.output for f in self.layers], self.input_size if self._skip else 0)
+        return Tower(parts, self._rows, [f.output for f in self.layers], self.input_size if self.skip else 0)
 
     def lost_rank(self, state: Array, input: Array) -> Integers | None:
         """The sum over the layers: the exponents of a stack are those of its layers together."""
@@ -310,7 +310,7 @@ class Stacked(Map):
         for f, rows in zip(self.layers, self._rows, strict=True):
             parts.append(f.equations_on(state[rows], heard))
             shown = parts[-1][f.output]
-            heard = np.concatenate([shown, input]) if self._skip and self.input_size else shown
+            heard = np.concatenate([shown, input]) if self.skip and self.input_size else shown
         return np.concatenate(parts)
 
     def box(self, low: Array, high: Array) -> SearchBox | None:
@@ -322,7 +322,7 @@ class Stacked(Map):
                 return None
             boxes.append(box)
             below, above = box.low[f.output], box.high[f.output]
-            if self._skip:
+            if self.skip:
                 below, above = np.concatenate([below, low]), np.concatenate([above, high])
         return SearchBox(
             np.concatenate([b.low for b in boxes]),

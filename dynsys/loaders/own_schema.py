@@ -67,7 +67,7 @@ def _without_sparse(contents: Contents) -> tuple[Contents, dict[str, Any]]:
 
 
 def _cell(contents: Contents, graphs: Mapping[str, Any]) -> Any | None:
-    classes = _classes()
+    classes = known_classes()
     said = contents.metadata.get("cell")
     if said is not None and said in classes:
         return _build(classes[said], contents, graphs)
@@ -82,7 +82,8 @@ def _cell(contents: Contents, graphs: Mapping[str, Any]) -> Any | None:
     return _build(fitting[0], contents, graphs) if fitting else None
 
 
-def _classes() -> dict[str, Any]:
+def known_classes() -> dict[str, Any]:
+    """The cells by the name of their class."""
     cells = cells_package()
     named = {name: getattr(cells, name) for name in cells.__all__}
     return {

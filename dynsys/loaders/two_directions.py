@@ -67,7 +67,7 @@ def build_two_directions(
         pairs.append((pair[0], pair[1]))
     shown = sum(as_map(cell).output.stop for cell in pairs[-1])
     near = {name: a for name, a in arrays.items() if not _belongs(name, group)}
-    around = find_surroundings(near, {}, [_Ends(int(pairs[0][0].input_size), shown)])
+    around = find_surroundings(near, {}, [_Ends(int(pairs[0][0].input_size), shown, shown)])
     stored = ", ".join(dict.fromkeys(contents.dtypes.get(key, "float64") for key in group.keys))
     source = Source(
         path=path,
@@ -106,6 +106,7 @@ class _Ends:
 
     input_size: int
     hidden_size: int
+    output_size: int
     state_blocks: dict[str, int] = field(default_factory=dict)
 
 
