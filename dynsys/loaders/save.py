@@ -55,14 +55,14 @@ def _named(cell: Any, readout: Any, initial_state: ArrayLike | None) -> dict[str
 
 
 def _around(cell: Any, readout: Any, initial_state: ArrayLike | None) -> dict[str, AnyArray]:
-    """Readout and initial state of what has `hidden_size` outputs and `state_size` state variables."""
+    """Readout and initial state of what has `output_size` outputs and `state_size` state variables."""
     arrays: dict[str, AnyArray] = {}
     if readout is not None:
         affine = as_readout(readout)
         if affine.V is None or affine.c is None:
             raise InputError("only an affine readout can be stored: pass a matrix V (r, n), or a pair (V, c).")
-        if affine.V.shape[1] != cell.hidden_size:
-            raise InputError(f"the readout takes {affine.V.shape[1]} values, the cell has {cell.hidden_size} units.")
+        if affine.V.shape[1] != cell.output_size:
+            raise InputError(f"the readout takes {affine.V.shape[1]} values, the cell shows {cell.output_size}.")
         arrays |= {"V": affine.V, "c": affine.c}
     if initial_state is not None:
         start = numbers(initial_state, "initial_state")
@@ -77,7 +77,7 @@ def _stacked(layers: Sequence[Any], whole: Any, readout: Any, initial_state: Arr
     if whole.skip:
         arrays["skip"] = np.array("True")
     shown = whole.output.stop - whole.output.start
-    top = _Around(shown, shown, whole.state_size)
+    top = _Around(shown, whole.state_size)
     return arrays | _around(top, readout, initial_state)
 
 
@@ -85,6 +85,5 @@ def _stacked(layers: Sequence[Any], whole: Any, readout: Any, initial_state: Arr
 class _Around:
     """How many values a readout sees, and how many a state has."""
 
-    hidden_size: int
     output_size: int
     state_size: int

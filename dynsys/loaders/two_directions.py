@@ -65,9 +65,9 @@ def build_two_directions(
             remarks |= dict.fromkeys(more)
             pair.append(cell)
         pairs.append((pair[0], pair[1]))
-    shown = sum(as_map(cell).output.stop for cell in pairs[-1])
+    shown = sum(int(cell.output_size) for cell in pairs[-1])
     near = {name: a for name, a in arrays.items() if not _belongs(name, group)}
-    around = find_surroundings(near, {}, [_Ends(int(pairs[0][0].input_size), shown, shown)])
+    around = find_surroundings(near, {}, [_Ends(int(pairs[0][0].input_size), shown)])
     stored = ", ".join(dict.fromkeys(contents.dtypes.get(key, "float64") for key in group.keys))
     source = Source(
         path=path,
@@ -105,7 +105,6 @@ class _Ends:
     """What the search for a readout and an embedding needs to know of a network."""
 
     input_size: int
-    hidden_size: int
     output_size: int
     state_blocks: dict[str, int] = field(default_factory=dict)
 

@@ -34,12 +34,14 @@ def count(request: pytest.FixtureRequest) -> int:
     return request.param
 
 
-@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU", "LSTM-projected"])
 def test_outputs_are_those_of_pytorch(kind: str, count: int, tmp_path: Path) -> None:
     """float32 weights from a file, several layers: every output to 1e-6, and the ends are h_n of the top layer."""
     torch = pytest.importorskip("torch")
     torch.manual_seed(1)
-    module = getattr(torch.nn, kind)(3, 5, num_layers=count, bidirectional=True)
+    kind, _, projected = kind.partition("-")
+    options = {"proj_size": 2} if projected else {}
+    module = getattr(torch.nn, kind)(3, 5, num_layers=count, bidirectional=True, **options)
     torch.save({f"rnn.{name}": p for name, p in module.state_dict().items()}, tmp_path / "b.pt")
     x = inputs_of(11, 4, m=3).astype(np.float32)
     out, last = module(torch.tensor(x))
