@@ -55,6 +55,7 @@ MORE_MODEL_OPTIONS = [
 def loaded_model(model: Path, module: str | None, nonlinearity: str | None) -> Any:
     """The map that MODEL stands for."""
     import dynsys
+    from dynsys.combinators import as_map
     from dynsys.loaders.own_code import is_own_code, load_own_code
 
     own = click.get_current_context().meta.get(_KEY, {})
@@ -73,4 +74,5 @@ def loaded_model(model: Path, module: str | None, nonlinearity: str | None) -> A
     given = [f"--{name.replace('_', '-')}" for name, value in own.items() if value is not None]
     if given:
         raise InputError(f"{', '.join(given)}: only for a MODEL in a Python file, such as mycell.py:MyCell.")
-    return dynsys.load(model, nonlinearity=nonlinearity, module=module, direction=direction)
+    made = dynsys.load(model, nonlinearity=nonlinearity, module=module, direction=direction)
+    return as_map(made) if hasattr(made, "directions_by_name") else made  # which says what to choose

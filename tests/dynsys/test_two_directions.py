@@ -34,6 +34,7 @@ def count(request: pytest.FixtureRequest) -> int:
     return request.param
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU", "LSTM-projected"])
 def test_outputs_are_those_of_pytorch(kind: str, count: int, tmp_path: Path) -> None:
     """float32 weights from a file, several layers: every output to 1e-6, and the ends are h_n of the top layer."""
