@@ -43,6 +43,7 @@ _WHERE = {
     "slow_manifolds": "slow_sets",
     "stack": "combinators",
     "symbolic": "exact",
+    "watch": "training_watch",
     "wiring": "unstable_branches",
 }
 _ROOMS = frozenset(["graphs", "propagate"])  # packages of functions that belong together
@@ -83,6 +84,7 @@ __all__ = [
     "slow_manifolds",
     "stack",
     "symbolic",
+    "watch",
     "wiring",
 ]
 

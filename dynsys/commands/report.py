@@ -37,6 +37,9 @@ SEVERITIES = ("info", "warning", "critical")
     help="Uniform starts of the fixed-point search.",
 )
 @duration_option
+@click.option(
+    "--training", type=click.Path(path_type=Path), metavar="FILE", help="What dynsys.watch wrote: adds a timeline."
+)
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit with 1 if a finding is at least this grave.")
 @json_option
 def report(
@@ -51,6 +54,7 @@ def report(
     input_: str | None,
     starts: int,
     step_duration: float | None,
+    training: Path | None,
     fail_on: str | None,
     as_json: bool,
 ) -> None:
@@ -67,6 +71,7 @@ def report(
         n_starts=starts,
         seed=seed,
         step_duration=step_duration,
+        training=training,
         command=" ".join(["dynsys", *sys.argv[1:]]),
         progress=progress(quiet),
     )
