@@ -113,6 +113,14 @@ class Cell(ABC):
         return {}
 
     @property
+    def euler_step(self) -> float | None:
+        """The time step, in units of the time constant, of a cell that is an Euler step in continuous time.
+
+        None where it is none, or is meant as a map of its own.
+        """
+        return None
+
+    @property
     def conventions(self) -> list[str]:
         """The choices in use, in words: that of the class, and every option that is a name, e.g. "update keeps-old"."""
         fields = dataclasses.fields(typing.cast(Any, self))
