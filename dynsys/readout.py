@@ -86,13 +86,15 @@ class Readout:
 
 
 def as_readout(readout: Any) -> Readout:
-    """A Readout from a matrix V (r, n), a pair (V, c), a function of columns, a list of functions, or a Readout."""
+    """A Readout from a matrix V, a pair (V, c), a triple (V, c, g), a function of columns, a list of them, or a Readout."""
     if isinstance(readout, Readout):
         return readout
     if readout is None:
         raise InputError("no readout: pass a matrix V (r, n), a pair (V, c), or a function of columns.")
     if callable(readout) or (isinstance(readout, list) and readout and all(callable(stage) for stage in readout)):
         return Readout(readout)
+    if isinstance(readout, tuple) and len(readout) == 3:
+        return Readout(_Shown(as_readout(readout[:2] if readout[1] is not None else readout[0]), readout[2]))
     V, c = readout if isinstance(readout, tuple) else (readout, None)
     V = numbers(V, "V")
     if V.ndim != 2:
@@ -101,6 +103,29 @@ def as_readout(readout: Any) -> Readout:
     if len(c) != len(V):
         raise ShapeError(f"readout V has {len(V)} rows, c has {len(c)} entries.")
     return Readout(_Affine(V, c), V, c)
+
+
+@final
+class _Shown:
+    """h -> g(V h + c), with g by its name or a function of columns."""
+
+    def __init__(self, affine: Readout, g: Any) -> None:
+        if affine.V is None or affine.c is None:
+            raise InputError("a readout (V, c, g) needs a matrix V (r, n), and c (r,) or None.")
+        self._V, self._c, self._g = affine.V, affine.c, g if callable(g) else _output_function(g)
+
+    def __call__(self, h: Any) -> Any:
+        return self._g(self._V @ h + self._c)
+
+
+def _output_function(name: Any) -> Any:
+    from cells.activations import ACTIVATIONS
+    from cells.operators import softmax
+
+    known = ACTIVATIONS | {"softmax": softmax}
+    if name not in known:
+        raise InputError(f"the output function must be one of {', '.join(known)}, or a function; got {name!r}.")
+    return known[name]
 
 
 @final
