@@ -24,6 +24,7 @@ from dynsys.proofs.certificates import Certificates
 from dynsys.proofs.local import certify
 from dynsys.reporting.exact_section import exact_points
 from dynsys.search_box import search_box
+from dynsys.slow_sets import SlowManifold, slow_manifolds
 from dynsys.stability import TransientGrowth, transient_growth
 from dynsys.trials import Trials, replay_deviation
 from dynsys.types import Array, ArrayLike, Progress
@@ -60,6 +61,7 @@ class Study:
     attractors: Attractors
     basins: Basins
     wiring: Wiring
+    manifolds: tuple[SlowManifold, ...]
     alignment: Alignment
     growth: tuple[TransientGrowth, ...]
     lyapunov: LyapunovSpectrum | None
@@ -95,8 +97,10 @@ def run_study(
     small = f.state_size <= LARGEST_PROVEN
     found = find_fixed_points(f, vector, starts, n_starts, seed=seed, step_duration=step_duration, prove=small)
     say(2, STAGES, "following orbits to where they end")
-    attractors = find_attractors(f, fixed_points=found, seed=seed + 1)
-    wired = wiring(f, found, seed=seed)
+    count, exponent_steps = _orbit_budget(f.state_size)
+    attractors = find_attractors(f, fixed_points=found, n_starts=count, exponent_steps=exponent_steps, seed=seed + 1)
+    wired = wiring(f, found, attractors=attractors, exponent_steps=exponent_steps, seed=seed)
+    manifolds = slow_manifolds(f, found, seed=seed)
     V = getattr(getattr(f, "readout", None), "V", None)
     alignment = mode_alignment(found.points, V, f.output)
     growth = tuple(transient_growth(J) for J in found.points.jacobians)
@@ -116,6 +120,7 @@ def run_study(
         attractors=attractors,
         basins=basins_of(attractors, len(found)),
         wiring=wired,
+        manifolds=manifolds,
         alignment=alignment,
         growth=growth,
         lyapunov=lyapunov,
@@ -127,6 +132,11 @@ def run_study(
         certificates=_certificates(f, found),
         gate_times=gate_times,
     )
+
+
+def _orbit_budget(n: int) -> tuple[int, int]:
+    """Starts followed to their ends, and steps of an exponent: fewer where a step costs more."""
+    return (512, 10_000) if n <= LARGEST_STATE else (max(32, int(512 * (LARGEST_STATE / n) ** 2)), 2000)
 
 
 def _tried(failures: list[str], what: str, analysis: Callable[[], Any]) -> Any:
