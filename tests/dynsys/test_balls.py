@@ -183,7 +183,7 @@ def test_parameters_are_rounded_too() -> None:
         def __init__(self) -> None:
             self.U, self.a = np.array([[1.0]]), 1e-17
 
-        state_blocks = {"h": 1}
+        state_blocks = {"h": 1}  # noqa: RUF012
         input_size, hidden_size, parameters = 0, 1, {"U": np.array([[1.0]])}
 
         def step(self, h: Any, x: Any) -> Any:
