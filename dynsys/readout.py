@@ -86,7 +86,7 @@ class Readout:
 
 
 def as_readout(readout: Any) -> Readout:
-    """A Readout from a matrix V, a pair (V, c), a triple (V, c, g), a function of columns, a list of them, or a Readout."""
+    """A Readout from V (r, n), (V, c), (V, c, g), a function of columns, a list of functions, or a Readout."""
     if isinstance(readout, Readout):
         return readout
     if readout is None:

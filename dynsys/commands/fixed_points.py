@@ -40,7 +40,9 @@ from dynsys.errors import InputError
     "--out", type=click.Path(path_type=Path), metavar="FILE.npz",
     help="Also save states, modes and Jacobians. A search that was broken off is taken up again by the same call.",
 )  # fmt: skip
-@click.option("--certify", is_flag=True, help="Prove each point; to 6 state variables also that there are no others.")
+@click.option(
+    "--certify", is_flag=True, help="Prove each point and cycle; to 6 state variables also that the list is whole."
+)
 @click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Also draw them, as SVG files.")
 @json_option
 def fixed_points(
@@ -98,11 +100,13 @@ def fixed_points(
             cycles = kept.part("cycles", {"input": constant.tolist(), "longest": longest}, search)
             done += 1
         proofs = None
+        of_cycles: dict[int, Any] = {}
         if certify:
             say(done, stages, f"{where}proving")
             proofs = dynsys.certify(f, found)
+            of_cycles = {p: dynsys.certify(f, orbits) for p, orbits in cycles.items()}
             done += 1
-        portraits.append(Portrait(found, cycles, proofs))
+        portraits.append(Portrait(found, cycles, proofs, of_cycles))
         if plots is not None:
             say(done, stages, f"{where}following orbits for the plots")
             _draw(f, portraits[-1], plots, f"input{k}-" if len(vectors) > 1 else "", seed)
