@@ -109,6 +109,7 @@ def find_fixed_points(
     *,
     effort: float = 1.0,
     step_duration: float | None = None,
+    prove: bool = False,
 ) -> FixedPoints:
     """Fixed points of `f` at a constant input, with stability and an account of what may be missing.
 
@@ -128,6 +129,8 @@ def find_fixed_points(
         effort: how much work the search may take, relative to the default (beyond 64 state variables, where each start
             costs n^3: some seconds, less than a minute).
         seed: of the uniform starts. step_duration: seconds per step, adds times in ms.
+        prove: also try to prove the list complete, by `all_fixed_points` in the box `reach` (to 6 state variables);
+            `completeness.proven` says whether it is, and points that only the proof met are added.
 
     Returns: FixedPoints.
     Raises: InputError for a time-varying input, wrong shapes, or nothing to start from.
@@ -161,7 +164,12 @@ def find_fixed_points(
             notes += (f"{drawn} of the {n_starts} uniform starts asked for were drawn: {why}",)
         if found.spent_out:
             notes += (f"the search ended at its work limit; effort={2 * effort:g} doubles it",)
-        return _result(f, found, drawn, seed, step_duration, notes)
+        result = _result(f, found, drawn, seed, step_duration, notes)
+    if not prove:
+        return result
+    from dynsys.proofs.completeness import with_proof
+
+    return with_proof(f, result)
 
 
 def _later_stages(found: Collection, drawn: int, asked: int, generator: np.random.Generator) -> None:

@@ -15,20 +15,24 @@ from dynsys.tables import aligned
 @final
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """What was found at one constant input: fixed points, and cycles by period where they were asked for."""
+    """What was found at one constant input: fixed points, and cycles by period and proofs where they were asked for."""
 
     fixed_points: FixedPoints
     cycles: dict[int, Cycles] = field(default_factory=dict)
+    certificates: Any = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fixed points at top level, with the cycles under their own key."""
         out = self.fixed_points.to_dict()
         if self.cycles:
             out["cycles"] = {str(p): found.to_dict() for p, found in self.cycles.items()}
+        if self.certificates is not None:
+            out["certificates"] = self.certificates
         return out
 
     def __str__(self) -> str:
-        return "\n\n".join([str(self.fixed_points), *map(str, self.cycles.values())])
+        proofs = [] if self.certificates is None else [str(self.certificates)]
+        return "\n".join([str(self.fixed_points), *proofs, *map(str, self.cycles.values())])
 
 
 def changes(portraits: list[Portrait]) -> list[dict[str, Any]]:

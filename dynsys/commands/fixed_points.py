@@ -21,6 +21,7 @@ from dynsys.commands.common import (
     vector,
 )
 from dynsys.errors import InputError
+from dynsys.jsonable import dumps
 
 
 @click.command("fixed-points")
@@ -41,6 +42,7 @@ from dynsys.errors import InputError
     help="Also save states, modes and Jacobians. A search that was broken off is taken up again by the same call.",
 )  # fmt: skip
 @click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Also draw them, as SVG files.")
+@click.option("--certify", is_flag=True, help="Prove each point; to 6 state variables also that there are no others.")
 @json_option
 def fixed_points(
     model: Path,
@@ -56,6 +58,7 @@ def fixed_points(
     step_duration: float | None,
     out: Path | None,
     plots: Path | None,
+    certify: bool,
     as_json: bool,
 ) -> None:
     """Find the fixed points of MODEL, and its cycles, at one or more constant inputs."""
@@ -81,8 +84,10 @@ def fixed_points(
     for k, constant in enumerate(vectors):
         where = f"input {k + 1} of {len(vectors)}: " if len(vectors) > 1 else ""
         say(done, stages, f"{where}searching for fixed points")
-        search = partial(dynsys.find_fixed_points, f, constant, given, starts, tol, seed, step_duration=step_duration)
-        found = kept.part("fixed-points", {"input": constant.tolist()}, search)
+        search = partial(
+            dynsys.find_fixed_points, f, constant, given, starts, tol, seed, step_duration=step_duration, prove=certify
+        )
+        found = kept.part("fixed-points", {"input": constant.tolist(), "prove": certify}, search)
         done += 1
         cycles: dict[int, Any] = {}
         if longest is not None:
@@ -93,7 +98,7 @@ def fixed_points(
             )
             cycles = kept.part("cycles", {"input": constant.tolist(), "longest": longest}, search)
             done += 1
-        portraits.append(Portrait(found, cycles))
+        portraits.append(Portrait(found, cycles, dynsys.certify(f, found) if certify else None))
         if plots is not None:
             say(done, stages, f"{where}following orbits for the plots")
             _draw(f, portraits[-1], plots, f"input{k}-" if len(vectors) > 1 else "", seed)
@@ -137,7 +142,6 @@ def _save(portraits: list[Any], out: Path) -> None:
 
 
 def _show(portraits: list[Any], as_json: bool) -> None:
-    from dynsys.jsonable import dumps
     from dynsys.portraits import changes, changes_text
 
     if len(portraits) == 1:

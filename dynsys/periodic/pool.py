@@ -194,9 +194,12 @@ class Pool:
         seen = measure(self.f, orbits, self.input)
         J = seen.jacobians
         move = np.where(np.isfinite(seen.moves), seen.moves, 0.0)
-        move = move * np.minimum(1.0, LARGEST_ERROR / np.maximum(np.abs(move).max(axis=(1, 2), initial=0.0), 1e-300))[
-            :, np.newaxis, np.newaxis
-        ]
+        move = (
+            move
+            * np.minimum(1.0, LARGEST_ERROR / np.maximum(np.abs(move).max(axis=(1, 2), initial=0.0), 1e-300))[
+                :, np.newaxis, np.newaxis
+            ]
+        )
         moved = measure(self.f, orbits + move, self.input).jacobians
         here, there = np.broadcast_to(np.eye(n), (k, n, n)), np.broadcast_to(np.eye(n), (k, n, n))
         for t in range(p):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dynsys.maps import Map
-from dynsys.root_search import solve_each
+from dynsys.batched_solves import solve_each
 from dynsys.types import Array
 
 

@@ -138,6 +138,8 @@ def _data(
         "portrait": _portrait_data(study),
         "environment": dict(reproducibility),
     }
+    if study.certificates is not None:
+        data["certificates"] = study.certificates
     if study.lyapunov is not None:
         data["lyapunov"] = study.lyapunov
     if study.gradients is not None:
