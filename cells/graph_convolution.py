@@ -35,7 +35,8 @@ def propagation_matrix(adjacency: Any, normalization: str = "sym+loops") -> Any:
     """
     checked_choice("propagation_matrix", "normalization", normalization, NORMALIZATIONS)
     sparse = scipy.sparse.issparse(adjacency)
-    A = scipy.sparse.csr_array(adjacency, dtype=np.float64) if sparse else np.asarray(adjacency, dtype=np.float64)
+    read: Any = scipy.sparse.csr_array if sparse else np.asarray
+    A = read(adjacency, dtype=np.float64)
     if A.ndim != 2 or A.shape[0] != A.shape[1]:
         raise ParameterError(f"an adjacency matrix is square, got shape {A.shape}.")
     if normalization == "none":
@@ -47,9 +48,16 @@ def propagation_matrix(adjacency: Any, normalization: str = "sym+loops") -> Any:
         raise ParameterError("an adjacency matrix needs finite weights whose rows add up to at least zero.")
     with np.errstate(divide="ignore"):
         scale = np.where(degrees > 0, degrees ** (-1.0 if normalization == "row+loops" else -0.5), 0.0)
-    left = scipy.sparse.diags_array(scale) if sparse else np.diag(scale)
-    out = left @ A if normalization == "row+loops" else left @ A @ left
-    return scipy.sparse.csr_array(out) if sparse else out
+    # The two factors first: the result is then symmetric to the last bit where A is.
+    if not sparse:
+        left = scale[:, np.newaxis]
+        return A * (left if normalization == "row+loops" else left * scale)
+    # Entry by entry: products with diagonal matrices cost several copies of the matrix.
+    factors = np.repeat(scale, np.diff(A.indptr))
+    if normalization != "row+loops":
+        factors *= scale[A.indices]
+    factors *= A.data
+    return scipy.sparse.csr_array((factors, A.indices.copy(), A.indptr.copy()), shape=A.shape)
 
 
 def ring(nodes: int) -> Array:

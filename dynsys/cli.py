@@ -18,6 +18,7 @@ from dynsys.commands.fixed_points import fixed_points
 from dynsys.commands.gradients import gradients
 from dynsys.commands.lyapunov import lyapunov
 from dynsys.commands.mean_field import mean_field
+from dynsys.commands.propagate import propagate
 from dynsys.commands.report import report
 from dynsys.errors import DynsysError, InputError, MissingPackageError
 
@@ -59,5 +60,5 @@ def main() -> None:
     """
 
 
-for command in (report, fixed_points, lyapunov, gradients, exact, mean_field, list_cells):
+for command in (report, fixed_points, lyapunov, gradients, exact, mean_field, propagate, list_cells):
     main.add_command(command)

@@ -44,6 +44,11 @@ def as_map(
     known = _known_map(obj)
     if known is not None:
         return _with_box(known, state_size, input_size, box, invariant)
+    if hasattr(obj, "layers") and hasattr(obj, "as_cell"):
+        raise InputError(
+            f"{obj.name} is a map only on a graph, and only layer by layer: use dynsys.propagation(network, graph, "
+            "features), `dynsys propagate GRAPH MODEL`, or network.as_cell(graph, layer)."
+        )
     if not callable(obj):
         raise InputError(
             f"cannot read a {type(obj).__name__} as a map: need a cell, a Map, a PyTorch recurrent module, a "

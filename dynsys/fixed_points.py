@@ -8,24 +8,19 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys import search_stages as stages
 from dynsys import seeds
+from dynsys.collection import Collection
 from dynsys.combinators import as_map
-from dynsys.completeness import Completeness, chao1, index_signs
+from dynsys.completeness import Completeness, chao1
 from dynsys.errors import InputError, ShapeError
-from dynsys.homotopy import fixed_points_on_path
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, SearchBox, numbers
-from dynsys.orbits import orbit_columns
-from dynsys.points import LARGEST_ERROR, Points, measure, points_at
-from dynsys.root_search import distinct, polish, search
-from dynsys.search_box import FAR, search_box
-from dynsys.types import Array, ArrayLike, Booleans, Integers
+from dynsys.points import Points, points_at
+from dynsys.search_box import search_box
+from dynsys.types import Array, ArrayLike
 
-SAME = 1e-7  # polished states closer than this (relative to 1 + |x|) are one point
-LARGE = 256  # state variables beyond which later stages get one round each
-MIXING_ROUNDS = 4
-BUDGET = 1024 * 256**3  # uniform starts times state variables cubed
-PATH_ROUNDS = 3  # rounds of continuation paths, while they give new points and the index test asks for more
+PATHS = {"continuation path", "branch of a found point"}
 
 
 @final
@@ -112,6 +107,7 @@ def find_fixed_points(
     tol: float = 1e-12,
     seed: int = 0,
     *,
+    effort: float = 1.0,
     step_duration: float | None = None,
 ) -> FixedPoints:
     """Fixed points of `f` at a constant input, with stability and an account of what may be missing.
@@ -125,9 +121,12 @@ def find_fixed_points(
         f: the map (anything `as_map` reads).
         input: (m,) constant input; None is the zero vector.
         starts: (k, n) further starts, e.g. states the network visited; used as they are, also outside the box.
-        n_starts: uniform starts; 0 uses only `starts` and runs no later stage. Beyond 256 state variables fewer are
-            drawn, as many as a few minutes allow, and the result's `n_starts` and `notes` say so.
+        n_starts: uniform starts; 0 uses only `starts` and runs no later stage. Beyond 64 state variables fewer are
+            drawn where the first ones all stall or `effort` does not allow more; the result's `n_starts` and `notes`
+            say so.
         tol: a point counts if max|F(x) - x| <= tol (1 + max|x|) and its error <= 1e-6 (1 + max|x|).
+        effort: how much work the search may take, relative to the default (beyond 64 state variables, where each start
+            costs n^3: some seconds, less than a minute).
         seed: of the uniform starts. step_duration: seconds per step, adds times in ms.
 
     Returns: FixedPoints.
@@ -143,49 +142,38 @@ def find_fixed_points(
         raise InputError(f"nothing to start from: n_starts={n_starts} and {len(given)} starts given.")
     if step_duration is not None and not 0 < step_duration < np.inf:
         raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
+    if not 0 < effort < np.inf:
+        raise InputError(f"`effort` must be positive (1 is the default amount of work), got {effort}.")
     if not 0 < tol < np.inf:
         raise InputError(f"`tol` must be positive, got {tol}.")
     # Starts may meet infinite slopes or run off; what is then not finite is judged, not warned of.
     with one_blas_thread(), np.errstate(all="ignore"):
         box = search_box(f, vector, given, seed)
-        found = _Collection(f, vector, box, f.box(vector, vector) or box, tol)
+        found = Collection(f, vector, box, f.box(vector, vector) or box, tol, effort)
         generator = seeds.generator(seed)
-        asked, n_starts = n_starts, min(n_starts, max(16, int(BUDGET / f.state_size**3)))
-        uniform = generator.uniform(box.low, box.high, (n_starts, f.state_size))
-        found.add(uniform, "uniform start", count_hits=True)
-        found.add(given, "given start")
+        drawn = stages.uniform_starts(found, n_starts, generator)
+        found.add(given, "given start", all_of_them=True)
         if n_starts:
-            _second_stage(found, n_starts, generator)
-            large = f.state_size > LARGE
-            for _ in range(1 if large else PATH_ROUNDS):
-                if len(found.roots) and _index(found)[0] in (None, 1):
-                    break
-                # Nothing found, or the signs say that something is missing: search on before reporting it.
-                new = found.add(_orbit_ends(found, generator), "orbit end")
-                if not new + found.follow_paths(generator, 12 if n_starts >= 256 and not large else 4):
-                    break
-                _second_stage(found, n_starts, generator)
-            if not large and _index(found)[0] not in (None, 1):
-                more = generator.uniform(box.low, box.high, (_affordable(4 * n_starts, f.state_size), f.state_size))
-                found.add(more, "further uniform start")
-                _second_stage(found, n_starts, generator)
+            _later_stages(found, drawn, n_starts, generator)
         notes = f.notes
-        if n_starts < asked:
-            notes += (f"{n_starts} of the {asked} uniform starts asked for were drawn: each costs {f.state_size}^3",)
-        return _result(f, found, n_starts, seed, step_duration, notes)
+        if drawn < n_starts:
+            why = "the first of them all stalled" if not found.hits.any() else f"each costs {f.state_size}^3"
+            notes += (f"{drawn} of the {n_starts} uniform starts asked for were drawn: {why}",)
+        if found.spent_out:
+            notes += (f"the search ended at its work limit; effort={2 * effort:g} doubles it",)
+        return _result(f, found, drawn, seed, step_duration, notes)
 
 
-def _orbit_ends(found: _Collection, generator: np.random.Generator, count: int = 48, steps: int = 500) -> Array:
-    """Where orbits from uniform starts are after `steps`: near what the network does, and never off its range."""
-    first = generator.uniform(found.box.low, found.box.high, (count, found.f.state_size)).T
-    driving = np.broadcast_to(found.input, (steps, 1, len(found.input)))
-    ends = orbit_columns(found.f, first, driving, steps)[-1].T
-    return np.ascontiguousarray(ends[np.isfinite(ends).all(axis=1) & (np.abs(ends).max(axis=1) < FAR)])
-
-
-def _affordable(n_starts: int, n: int) -> int:
-    """Fewer further starts where each costs n^3: as much work as n_starts of them cost at 32 state variables."""
-    return max(16, int(n_starts * min(1.0, (32.0 / n) ** 3)))
+def _later_stages(found: Collection, drawn: int, asked: int, generator: np.random.Generator) -> None:
+    """What is guided by the points found; more of it where they are hard to find, or the index test fails."""
+    hard = stages.seems_incomplete(found, drawn)
+    stages.mixtures(found, asked if hard or found.index_fails() else max(16, asked // 8), generator)
+    if hard or found.index_fails():
+        stages.go_deeper(found, asked, generator)
+    if found.index_fails() and (len(found) or found.reach.invariant):
+        more = generator.uniform(found.box.low, found.box.high, (4 * asked, found.f.state_size))
+        found.add(more, "further uniform start")
+        stages.go_deeper(found, asked, generator)
 
 
 def _starts(f: Map, starts: ArrayLike | None) -> Array:
@@ -202,118 +190,18 @@ def _starts(f: Map, starts: ArrayLike | None) -> Array:
     return array
 
 
-class _Collection:
-    """The distinct roots and slow points met so far."""
-
-    def __init__(self, f: Map, input: Array, box: SearchBox, reach: SearchBox, tol: float) -> None:
-        self.f, self.input, self.box, self.reach, self.tol = f, input, box, reach, tol
-        self.roots = np.zeros((0, f.state_size))
-        self.hits = np.zeros(0, dtype=np.int64)
-        self.found_by: list[str] = []
-        self.slow = np.zeros((0, f.state_size))
-        self.stalled = 0
-        self.rejected = 0
-
-    def add(self, starts: Array, origin: str, count_hits: bool = False) -> int:
-        """Search from `starts` (k, n); returns how many new points that gave."""
-        if not len(starts):
-            return 0
-        ended = search(self.f, starts, self.input, self.reach)
-        met = ended.states[ended.met_root]
-        self.stalled += int((~ended.met_root & ~ended.met_slow).sum())
-        slow = ended.states[ended.met_slow]
-        self.slow = np.concatenate([self.slow, slow])[distinct(np.concatenate([self.slow, slow]), 1e-4)[0]]
-        before = len(self.roots)
-        if not len(met):
-            return 0
-        leaders, group = distinct(met, 10 * SAME)
-        counts = np.bincount(group, minlength=len(leaders))
-        self._take(met[leaders], counts if count_hits else 0 * counts, origin)
-        return len(self.roots) - before
-
-    def _take(self, states: Array, counts: Integers, origin: str) -> None:
-        """Polish states near roots, keep those that hold up, and count how often each was met."""
-        polished = polish(self.f, states, self.input)
-        good = self._known_well(polished)
-        self.rejected += int(np.maximum(counts, 1)[~good].sum())
-        self._merge(polished[good], counts[good], origin)
-
-    def follow_paths(self, generator: np.random.Generator, count: int) -> int:
-        """Continuation from random states to fixed points: arrives where random starts stall. New points found."""
-        before = len(self.roots)
-        count, steps = (count, 1000) if self.reach.invariant else (3, 200)
-        low, high = np.maximum(self.box.low, -1.0), np.minimum(self.box.high, 1.0)
-        low, high = np.where(low < high, low, self.box.low), np.where(low < high, high, self.box.high)
-        ends = [
-            fixed_points_on_path(self.f, x, self.input, steps) for x in generator.uniform(low, high, (count, len(low)))
-        ]
-        states = np.concatenate(ends)
-        if len(states):
-            self._take(states, np.zeros(len(states), dtype=np.int64), "continuation path")
-        return len(self.roots) - before
-
-    def _merge(self, states: Array, counts: Integers, origin: str) -> None:
-        everything = np.concatenate([self.roots, states])
-        leaders, group = distinct(everything, SAME)
-        hits = np.zeros(len(leaders), dtype=np.int64)
-        np.add.at(hits, group, np.concatenate([self.hits, counts]))
-        self.found_by += [origin] * (len(leaders) - len(self.roots))
-        self.roots, self.hits = everything[leaders], hits
-
-    def _known_well(self, states: Array) -> Booleans:
-        """Which states satisfy the equation, are located well enough, and are reachable."""
-        size = 1.0 + np.abs(states).max(axis=1)
-        _, residuals, errors, rounding, _ = measure(self.f, states, self.input)
-        good = (residuals <= self.tol * size) & (errors + rounding <= LARGEST_ERROR * size)
-        if self.reach.invariant:
-            slack = LARGEST_ERROR * size[:, np.newaxis]
-            good &= ((states >= self.reach.low - slack) & (states <= self.reach.high + slack)).all(axis=1)
-        return np.asarray(good)
-
-
-def _second_stage(found: _Collection, n_starts: int, generator: np.random.Generator) -> None:
-    """Midpoints of pairs, and means of random triples, of the points found so far; while that gives new ones."""
-    for _ in range(1 if found.f.state_size > LARGE else MIXING_ROUNDS):
-        k = len(found.roots)
-        if k < 2:
-            return
-        if k * (k - 1) // 2 <= n_starts:
-            first, second = np.triu_indices(k, 1)
-        else:
-            first, second = generator.integers(0, k, (2, n_starts))
-        midpoints = (found.roots[first] + found.roots[second]) / 2.0
-        triples = found.roots[generator.integers(0, k, (min(n_starts // 4, 4 * k), 3))].mean(axis=1)
-        if not found.add(np.concatenate([midpoints, triples]), "mixture of found points"):
-            return
-
-
-def _index(found: _Collection) -> tuple[int | None, str]:
-    """The sum of sign det(I - J), or None with the reason why the index test does not apply."""
-    if not found.reach.invariant:
-        return None, "not applied: the map is not known to carry the box into its interior"
-    if not len(found.roots):
-        return 0, "a map of a box into its interior has at least one fixed point"
-    signs, clear = index_signs(found.f.jacobian(found.roots, found.input))
-    if not clear.all():
-        return None, f"not applied: det(I - J) is zero within rounding at {int((~clear).sum())} points"
-    inside = ((found.roots > found.reach.low) & (found.roots < found.reach.high)).all(axis=1)
-    if not inside.all():
-        return None, "not applied: a point lies on the boundary of the box"
-    return int(signs.sum()), "valid: the box is carried into its interior and det(I - J) is not zero at any point"
-
-
 def _result(
-    f: Map, found: _Collection, n_starts: int, seed: int, step_duration: float | None, notes: tuple[str, ...]
+    f: Map, found: Collection, n_starts: int, seed: int, step_duration: float | None, notes: tuple[str, ...]
 ) -> FixedPoints:
-    points = points_at(f, found.roots, found.input, found.hits, found.found_by)
+    points = points_at(f, found.roots, found.input, found.hits, found.found_by, found.eigen)
     slow = points_at(
         f, found.slow, found.input, np.zeros(len(found.slow), dtype=np.int64), ["search"] * len(found.slow)
     )
-    index_sum, note = _index(found)
+    index_sum, note = found.index()
     arrived = bool(found.hits.any())  # where no uniform start arrived anywhere, hits say nothing
     estimate, interval = chao1(found.hits) if arrived else (None, None)
     singletons = int((found.hits == 1).sum()) if arrived else None
-    total = int(index_signs(points.jacobians)[0].sum())
+    total = int(found.signs.sum())
     return FixedPoints(
         points=points,
         slow=slow,
@@ -339,7 +227,7 @@ def _result(
         method=(
             f"Levenberg-Marquardt on |F(x) - x|^2 from {n_starts} uniform starts in the box ({found.box.origin}), "
             "then from mixtures of the points found"
-            + (", and along continuation paths" if "continuation path" in found.found_by else "")
+            + (", and along continuation paths" if PATHS & set(found.found_by) else "")
             + "; Newton in float64; residual, error and multipliers re-measured"
         ),
         notes=notes,

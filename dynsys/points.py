@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 
 from dynsys import stability
+from dynsys.batched_solves import solve_each
+from dynsys.completeness import index_signs
 from dynsys.maps import Map
-from dynsys.root_search import solve_each
-from dynsys.types import Array, Complex, Integers
+from dynsys.types import Array, Booleans, Complex, Integers
 
 LARGEST_ERROR = 1e-6  # a point counts only if it is known this well (relative to 1 + max|x|)
 
@@ -75,27 +77,59 @@ class Points:
         return stability.henrici(self.jacobians)
 
 
-def measure(f: Map, states: Array, input: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """At states (k, n): F(x) - x (k, n), residuals, errors, rounding (k,), and Jacobians (k, n, n)."""
+@final
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What one linearisation and one inverse tell at k states. Fields as in `Points`, and:
+
+    F: (k, n) F(x) - x. signs: (k,) sign det(I - J). clear: (k,) whether that sign clears rounding.
+    """
+
+    F: Array
+    residuals: Array
+    errors: Array
+    rounding: Array
+    jacobians: Array
+    signs: Integers
+    clear: Booleans
+
+
+def measure(f: Map, states: Array, input: Array) -> Measured:
+    """Residuals, errors and the sign of det(I - J) at states (k, n)."""
     step = f.linearize(states, input)
     F = step.next_state.T - states
     jacobians = np.array(step.dense())
     # No distance can be measured where the slope is infinite: I - J = 0 says so.
     jacobians[~np.isfinite(jacobians).all(axis=(1, 2))] = np.eye(f.state_size)
-    shifted = np.eye(f.state_size) - jacobians
-    errors = np.abs(solve_each(shifted, F)).max(axis=1, initial=0.0)
-    smallest = np.linalg.svd(shifted, compute_uv=False)[:, -1] if len(states) else np.zeros(0)
-    with np.errstate(all="ignore"):
-        rounding = np.finfo(np.float64).eps * np.abs(states).max(axis=1, initial=0.0) / smallest
-    rounding = np.where(smallest > 0, rounding, np.inf)
-    return F, np.abs(F).max(axis=1, initial=0.0), np.where(np.isnan(errors), np.inf, errors), rounding, jacobians
+    errors, rounding = np.full(len(F), np.inf), np.full(len(F), np.inf)
+    signs, clear = index_signs(jacobians)
+    for k, J in enumerate(jacobians):
+        try:
+            inverse = np.linalg.inv(np.eye(len(J)) - J)
+        except np.linalg.LinAlgError:
+            continue
+        if np.isfinite(inverse).all():
+            errors[k] = np.abs(inverse @ F[k]).max()
+            rounding[k] = np.finfo(np.float64).eps * np.abs(states[k]).max() * np.abs(inverse).sum(axis=1).max()
+    return Measured(F, np.abs(F).max(axis=1, initial=0.0), errors, rounding, jacobians, signs, clear)
 
 
-def points_at(f: Map, states: Array, input: Array, hits: Integers, found_by: list[str]) -> Points:
-    """Everything measured at states (k, n), sorted as `Points` says; `hits` and `found_by` go with them."""
-    F, residuals, errors, rounding, jacobians = measure(f, states, input)
-    spectrum = stability.modes(jacobians)
-    drift = _jacobian_drift(f, states, input, jacobians, F)
+def points_at(
+    f: Map,
+    states: Array,
+    input: Array,
+    hits: Integers,
+    found_by: list[str],
+    eigen: Mapping[int, tuple[Complex, Complex]] | None = None,
+) -> Points:
+    """Everything measured at states (k, n), sorted as `Points` says; `hits` and `found_by` go with them.
+
+    `eigen`: multipliers and right modes of those states where they are known.
+    """
+    there = measure(f, states, input)
+    jacobians, residuals = there.jacobians, there.residuals
+    spectrum = stability.modes(jacobians, eigen)
+    drift = _jacobian_drift(f, states, input, jacobians, there.F)
     accuracy = stability.multiplier_errors(jacobians, spectrum.condition, drift)
     unstable, undecided = stability.count_unstable(spectrum.multipliers, accuracy)
     order = np.lexsort((residuals, unstable))
@@ -103,9 +137,9 @@ def points_at(f: Map, states: Array, input: Array, hits: Integers, found_by: lis
     return Points(
         states=states[order],
         residuals=residuals[order],
-        speeds=np.linalg.norm(F, axis=1)[order],
-        errors=errors[order],
-        rounding=rounding[order],
+        speeds=np.linalg.norm(there.F, axis=1)[order],
+        errors=there.errors[order],
+        rounding=there.rounding[order],
         multipliers=spectrum.multipliers[order],
         multiplier_errors=accuracy[order],
         right_modes=spectrum.right_modes[order],
@@ -122,7 +156,7 @@ def points_at(f: Map, states: Array, input: Array, hits: Integers, found_by: lis
 
 
 def _jacobian_drift(f: Map, states: Array, input: Array, jacobians: Array, F: Array) -> Array:
-    """|J(x) - J(x + Newton step)|_2, (k,): how much J may change over the distance to the true point."""
+    """|J(x) - J(x + Newton step)| (Frobenius), (k,): how much J may change over the distance to the true point."""
     if not len(states):
         return np.zeros(0)
     move = solve_each(np.eye(f.state_size) - jacobians, F)
@@ -131,4 +165,4 @@ def _jacobian_drift(f: Map, states: Array, input: Array, jacobians: Array, F: Ar
     move[~known] = 0.0
     move *= np.minimum(1.0, LARGEST_ERROR / np.maximum(np.abs(move).max(axis=1, keepdims=True), 1e-300))
     change = f.jacobian(states + move, input) - jacobians
-    return np.asarray(np.where(known, np.linalg.norm(change, ord=2, axis=(1, 2)), 0.0))
+    return np.asarray(np.where(known, np.linalg.norm(change, axis=(1, 2)), 0.0))

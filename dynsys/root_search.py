@@ -11,31 +11,55 @@ from typing import final
 
 import numpy as np
 
+from dynsys.batched_solves import normal_equations, solve_each, solve_positive
 from dynsys.maps import Map, SearchBox
 from dynsys.types import Array, Booleans, Integers
 
-ROUGH = 1e-9  # residual at which a start counts as having met a root; Newton polishes from there
+CLOSE, NEAR = 1e-6, 1e-4  # residual, and length of the step that is left, at which one more step ends at the root
+NEARBY = 1e-3, 1e-2  # the same for ends that will be polished, or told to be at a root that is known
+SOLVED = 0.9  # share of |F|^2 that the step must take away by the linear equation, for its end to be a root
+ROUGH = 1e-9  # residual at which a start counts as having met a root, however far the step would go
 GRADIENT = 1e-7  # |J^T F| / (|J| |F|) below which the speed has a local minimum
 PATIENCE, PROGRESS = 10, 0.7  # a start is given up if neither |F|^2 nor its gradient falls by this in so many steps
-MEMORY = 1 << 28  # bytes of Jacobians held at a time
+MEMORY = 1 << 29  # bytes of matrices held at a time
+PIECE = 1 << 23  # bytes of Jacobians formed at a time, to stay in the processor's cache
+SAVED = 0.7  # share of accepted steps below which the Jacobians of these alone are formed
+FIRST_DAMPING = 0.03  # larger, and points without unstable directions are met too rarely; smaller, and large systems stall
+LONGER = 2.0  # how the longest step allowed grows each time it was taken and did good, where no wall bounds the search
 
 
 @final
 @dataclass(frozen=True)
 class Search:
-    """How a batch of starts ended: final states (B, n), and for each whether it met a root or a slow point."""
+    """How a batch of starts ended: final states (B, n), and for each whether it met a root or a slow point.
+
+    `steps` is the number of Jacobians formed, over all starts.
+    """
 
     states: Array
     met_root: Booleans
     met_slow: Booleans
+    steps: int = 0
 
 
-def search(f: Map, starts: Array, input: Array, box: SearchBox | None, max_steps: int | None = None) -> Search:
-    """Levenberg-Marquardt from every row of `starts` (B, n) at the constant input (m,)."""
+def search(
+    f: Map,
+    starts: Array,
+    input: Array,
+    box: SearchBox | None,
+    max_steps: int | None = None,
+    close: tuple[float, float] = (CLOSE, NEAR),
+) -> Search:
+    """Levenberg-Marquardt from every row of `starts` (B, n) at the constant input (m,), within an invariant `box`.
+
+    Steps are at first no longer than half the box: from a start in a corner, where everything saturates, the first one
+    would end in the opposite corner, where nothing can be learnt. Where roots are simple, the ends are off by about the
+    square of the second number in `close` (residual, and length of the last step); `polish` does the rest.
+    """
     if max_steps is None:
         max_steps = 80 if f.state_size <= 64 else 30  # where a step costs n^3, patience is better spent on more starts
-    size = max(1, MEMORY // (8 * 4 * f.state_size**2))
-    pieces = [_search_piece(f, starts[i : i + size], input, box, max_steps) for i in range(0, len(starts), size)]
+    size = max(1, MEMORY // (8 * 3 * f.state_size**2))
+    pieces = [_Descent(f, starts[i : i + size], input, box, close).run(max_steps) for i in range(0, len(starts), size)]
     if not pieces:
         nothing = np.zeros(0, dtype=bool)
         return Search(np.zeros((0, f.state_size)), nothing, nothing)
@@ -43,78 +67,136 @@ def search(f: Map, starts: Array, input: Array, box: SearchBox | None, max_steps
         np.concatenate([p.states for p in pieces]),
         np.concatenate([p.met_root for p in pieces]),
         np.concatenate([p.met_slow for p in pieces]),
+        sum(p.steps for p in pieces),
     )
 
 
-def _search_piece(f: Map, starts: Array, input: Array, box: SearchBox | None, max_steps: int) -> Search:
-    column = input[:, np.newaxis]
-    final, count = starts.copy(), len(starts)
-    root, slow = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
-    at = np.arange(count)
-    x = np.ascontiguousarray(starts.T)
-    damping = np.full(count, 1e-2)
-    with np.errstate(all="ignore"):  # a start far out may overflow: it is then not finite, and dropped
-        F, J = _residual_and_jacobian(f, x, column)
-        worth = np.square(F).sum(axis=0)
-        normal, gradient = _normal_equations(F, J)
-    n = len(x)
-    diagonal = np.arange(n)
-    then = np.stack([worth, np.linalg.norm(gradient, axis=1)])  # when progress was last looked at
-    for step in range(max_steps):
-        # Converged, or at a local minimum of the speed: out of the working set.
-        F, normal, gradient = _dropped(worth, F, normal, gradient)
-        peak = np.abs(F).max(axis=0)
-        at_root = peak <= ROUGH * (1.0 + np.abs(x).max(axis=0))
-        scale = np.sqrt(np.where(np.isfinite(worth), worth, 0.0) * np.einsum("bii->b", normal))
-        at_minimum = (np.linalg.norm(gradient, axis=1) <= GRADIENT * scale) & ~at_root
-        going = ~(at_root | at_minimum) & np.isfinite(worth) & (damping < 1e12)
-        if step % PATIENCE == PATIENCE - 1:
+class _Descent:
+    """Levenberg-Marquardt on a batch. Arrays are those of the working set: the b starts still under way.
+
+    x, F: (n, b). worth: (b,) |F|^2. normal: (b, n, n) upper triangles of J^T J. gradient: (b, n) J^T F.
+    damping, reach: (b,), the shift of J^T J and the longest step (max norm). at: (b,) which starts these are.
+    then: (2, b) |F|^2 and |gradient| when progress was last looked at.
+    """
+
+    def __init__(self, f: Map, starts: Array, input: Array, box: SearchBox | None, close: tuple[float, float]) -> None:
+        self.f, self.column, self.close = f, input[:, np.newaxis], close
+        self.walls = (box.low[:, np.newaxis], box.high[:, np.newaxis]) if box is not None and box.invariant else None
+        count, n = starts.shape
+        self.final = starts.copy()
+        self.root, self.slow = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+        self.at = np.arange(count)
+        self.x = np.ascontiguousarray(starts.T)
+        self.F, self.worth = np.empty((n, count)), np.full(count, np.inf)
+        self.normal, self.gradient = np.zeros((count, n, n)), np.zeros((count, n))
+        self.damping = np.full(count, FIRST_DAMPING)
+        half = 1.0 if box is None else float((box.high - box.low).min()) / 2.0
+        self.reach, self.capped = np.full(count, half), np.zeros(count, dtype=bool)
+        self.steps = 0
+
+    def run(self, max_steps: int) -> Search:
+        """Descend until every start has ended, or the steps are over."""
+        with np.errstate(all="ignore"):  # a start far out may overflow: it is then not finite, and dropped
+            self._take(self.x.copy(), first=True)
+            self.then = self._progress()
+            for step in range(max_steps):
+                self._retire(self._ended(look_back=step % PATIENCE == PATIENCE - 1))
+                if not len(self.at):
+                    break
+                trial = self._moved()
+                trial = self._arrive(trial)
+                self._take(trial)
+            else:
+                self._retire(np.ones(len(self.at), dtype=bool))
+        return Search(self.final, self.root, self.slow, self.steps)
+
+    def _progress(self) -> Array:
+        return np.stack([self.worth, np.linalg.norm(self.gradient, axis=1)])
+
+    def _ended(self, look_back: bool) -> Booleans:
+        """Which starts are at a root, at a minimum of the speed, out of floating point, or getting nowhere."""
+        norms = np.linalg.norm(self.gradient, axis=1)
+        scale = np.sqrt(self.worth * np.einsum("bii->b", self.normal))
+        ended = self._at_root() | (norms <= GRADIENT * scale) | ~np.isfinite(self.worth) | (self.damping >= 1e12)
+        if look_back:
             # At a slow point |F|^2 stops falling by its nature, while the gradient still does.
-            now = np.stack([worth, np.linalg.norm(gradient, axis=1)])
-            going &= (now < PROGRESS * then).any(axis=0)
-            then = now
-        if not going.all():
-            at_minimum |= ~at_root & ~going & _flat(worth, gradient, normal)
-            final[at], root[at], slow[at] = x.T, at_root, at_minimum
-            at, x, F, worth, damping = at[going], x[:, going], F[:, going], worth[going], damping[going]
-            then = then[:, going]
-            normal, gradient = normal[going], gradient[going]
-            if not len(at):
-                break
-        damped = normal.copy()
+            now = self._progress()
+            ended |= (now >= PROGRESS * self.then).all(axis=0)
+            self.then = now
+        return np.asarray(ended)
+
+    def _at_root(self) -> Booleans:
+        return np.asarray(np.abs(self.F).max(axis=0) <= ROUGH * (1.0 + np.abs(self.x).max(axis=0)))
+
+    def _retire(self, ended: Booleans) -> None:
+        """Take starts out of the working set, and say how they ended."""
+        if not ended.any():
+            return
+        at = self.at[ended]
+        root = self._at_root()
+        self.final[at], self.root[at] = self.x.T[ended], root[ended]
+        self.slow[at] = (_flat(self.worth, self.gradient, self.normal) & ~root)[ended]
+        self._keep(~ended)
+
+    def _keep(self, going: Booleans) -> None:
+        self.at, self.x, self.F, self.worth = self.at[going], self.x[:, going], self.F[:, going], self.worth[going]
+        self.normal, self.gradient = self.normal[going], self.gradient[going]
+        self.damping, self.then = self.damping[going], self.then[:, going]
+        self.reach, self.capped = self.reach[going], self.capped[going]
+
+    def _moved(self) -> Array:
+        """The next trial states (n, b)."""
         # The damping vanishes with |F|, so that convergence is quadratic.
-        damped[:, diagonal, diagonal] += (damping * np.minimum(1.0, np.sqrt(worth)))[:, np.newaxis] + 1e-14 * scale_of(
-            normal
-        )
-        move = -solve_each(damped, gradient)
-        trial = x + move.T
-        if box is not None and box.invariant:
-            trial = np.clip(trial, box.low[:, np.newaxis], box.high[:, np.newaxis])
-        with np.errstate(all="ignore"):
-            F_trial, J_trial = _residual_and_jacobian(f, trial, column)
-            worth_trial = np.square(F_trial).sum(axis=0)
-        better = worth_trial < worth
-        damping = np.where(better, np.maximum(damping / 8.0, 1e-10), damping * 6.0)
-        if better.all():
-            x, F, worth = trial, F_trial, worth_trial
-            normal, gradient = _normal_equations(F, J_trial)
-        elif better.any():
-            x, F = np.where(better, trial, x), np.where(better, F_trial, F)
-            worth = np.where(better, worth_trial, worth)
-            normal[better], gradient[better] = _normal_equations(F[:, better], J_trial[better])
-    else:
-        final[at], slow[at] = x.T, _flat(worth, gradient, normal)
-    return Search(final, root, slow)
+        shift = self.damping * np.minimum(1.0, np.sqrt(self.worth)) + 1e-14 * scale_of(self.normal)
+        move = -solve_positive(self.normal, np.broadcast_to(shift[:, np.newaxis], self.gradient.shape), self.gradient).T
+        length = np.abs(move).max(axis=0)
+        self.capped = length > self.reach
+        move *= np.where(self.capped, self.reach / length, 1.0)
+        trial = self.x + move
+        return trial if self.walls is None else np.clip(trial, *self.walls)
 
+    def _arrive(self, trial: Array) -> Array:
+        """End the starts whose step is the last one needed, and return the trial states of the others."""
+        size = 1.0 + np.abs(self.x).max(axis=0)
+        last = np.abs(self.F).max(axis=0) <= self.close[0] * size
+        move = trial - self.x
+        last &= np.abs(move).max(axis=0) <= self.close[1] * size
+        # At a slow point steps are short too, but the linear equation has no root at their end.
+        last &= -np.einsum("bn,nb->b", self.gradient, move) >= SOLVED * self.worth
+        if not last.any():
+            return trial
+        self.final[self.at[last]], self.root[self.at[last]] = trial.T[last], True
+        self._keep(~last)
+        return trial[:, ~last]
 
-def _dropped(worth: Array, F: Array, normal: Array, gradient: Array) -> tuple[Array, Array, Array]:
-    """The same, with zeros for starts that left floating point: they fail every test without a warning."""
-    lost = ~np.isfinite(worth)
-    if not lost.any():
-        return F, normal, gradient
-    F, normal, gradient = F.copy(), normal.copy(), gradient.copy()
-    F[:, lost], normal[lost], gradient[lost] = np.inf, 0.0, 1.0
-    return F, normal, gradient
+    def _take(self, trial: Array, first: bool = False) -> None:
+        """Go to the trial states where |F| is smaller there, and form the normal equations at them."""
+        width = max(1, PIECE // (8 * len(trial) ** 2))
+        for start in range(0, trial.shape[1], width):
+            there = slice(start, min(start + width, trial.shape[1]))
+            x = trial[:, there]
+            link = self.f.linearize_columns(x, self.column)
+            F = link.next_state - x
+            worth = np.square(F).sum(axis=0)
+            better = worth < self.worth[there]
+            if first:
+                better |= True
+            else:
+                self.damping[there] *= np.where(better, 1.0 / 8.0, 6.0)
+                np.maximum(self.damping[there], 1e-10, out=self.damping[there])
+                if self.walls is None:
+                    self.reach[there] *= np.where(better & self.capped[there], LONGER, 1.0)
+            taken = np.flatnonzero(better)
+            if not len(taken):
+                continue
+            at = start + taken
+            self.x[:, at], self.F[:, at], self.worth[at] = x[:, taken], F[:, taken], worth[taken]
+            if len(taken) < SAVED * len(better):
+                link, taken = self.f.linearize_columns(x[:, taken], self.column), np.arange(len(taken))
+                F = self.F[:, at]
+            normal, gradient = normal_equations(_minus_identity(link.dense()), F.T)
+            self.normal[at], self.gradient[at] = normal[taken], gradient[taken]
+            self.steps += len(at)
 
 
 def _flat(worth: Array, gradient: Array, normal: Array) -> Booleans:
@@ -127,38 +209,23 @@ def _flat(worth: Array, gradient: Array, normal: Array) -> Booleans:
 
 
 def scale_of(normal: Array) -> Array:
-    """The mean diagonal of each matrix (B, n, n), as (B, 1): what a relative shift is relative to."""
-    return np.asarray(np.einsum("bii->b", normal)[:, np.newaxis] / normal.shape[1])
+    """The mean diagonal of each matrix (B, n, n), (B,): what a relative shift is relative to."""
+    return np.asarray(np.einsum("bii->b", normal) / normal.shape[1])
+
+
+def _minus_identity(J: Array) -> Array:
+    """J - I (B, n, n), in the memory of J where that may be written."""
+    if not J.flags.writeable:
+        J = J.copy()
+    diagonal = np.arange(J.shape[-1])
+    J[:, diagonal, diagonal] -= 1.0
+    return J
 
 
 def _residual_and_jacobian(f: Map, x: Array, column: Array) -> tuple[Array, Array]:
     """F(x) = f(x) - x, (n, B), and its Jacobian J - I, (B, n, n)."""
-    step = f.linearize_columns(x, column)
-    J = step.dense()
-    if not J.flags.writeable:
-        J = J.copy()
-    diagonal = np.arange(len(x))
-    J[:, diagonal, diagonal] -= 1.0
-    return step.next_state - x, J
-
-
-def _normal_equations(F: Array, J: Array) -> tuple[Array, Array]:
-    transposed = J.swapaxes(1, 2)
-    return transposed @ J, (transposed @ F.T[:, :, np.newaxis])[:, :, 0]
-
-
-def solve_each(matrices: Array, rights: Array) -> Array:
-    """The solutions (B, n) of matrices (B, n, n) for right sides (B, n); NaN where a matrix is singular."""
-    try:
-        return np.asarray(np.linalg.solve(matrices, rights[:, :, np.newaxis])[:, :, 0])
-    except np.linalg.LinAlgError:
-        out = np.full(rights.shape, np.nan)
-        for b, (matrix, right) in enumerate(zip(matrices, rights, strict=True)):
-            try:
-                out[b] = np.linalg.solve(matrix, right)
-            except np.linalg.LinAlgError:
-                continue
-        return out
+    link = f.linearize_columns(x, column)
+    return link.next_state - x, _minus_identity(link.dense())
 
 
 def polish(f: Map, states: Array, input: Array, max_steps: int = 80) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -33,15 +33,18 @@ class Modes:
     condition: Array
 
 
-def modes(jacobians: Array) -> Modes:
-    """Multipliers and modes of each Jacobian (k, n, n)."""
+def modes(jacobians: Array, eigen: Mapping[int, tuple[Complex, Complex]] | None = None) -> Modes:
+    """Multipliers and modes of each Jacobian (k, n, n); `eigen` has those already known."""
     jacobians = np.asarray(jacobians, dtype=np.float64)
     if not len(jacobians):
         n = jacobians.shape[-1]
         empty = np.zeros((0, n, n), dtype=np.complex128)
         return Modes(np.zeros((0, n), dtype=np.complex128), empty, empty, np.zeros((0, n)))
-    values, right = np.linalg.eig(jacobians)
-    values, right = values.astype(np.complex128), right.astype(np.complex128)
+    known = eigen or {}
+    values = np.empty(jacobians.shape[:2], dtype=np.complex128)
+    right = np.empty(jacobians.shape, dtype=np.complex128)
+    for k, J in enumerate(jacobians):
+        values[k], right[k] = known[k] if k in known else np.linalg.eig(J)
     # Conjugate pairs stay together, the positive imaginary part first.
     order = by_modulus(values)
     values = np.take_along_axis(values, order, axis=-1)
@@ -80,13 +83,21 @@ def multiplier_errors(jacobians: Array, condition: Array, drift: Array) -> Array
         drift: (k,) |change of J| over the distance to the true fixed point.
     """
     n = jacobians.shape[-1]
-    norms = np.linalg.norm(jacobians, ord=2, axis=(1, 2)) if len(jacobians) else np.zeros(0)
+    norms = _norms(jacobians)
     change = n * EPS * norms + drift
     with np.errstate(invalid="ignore", over="ignore"):
         simple = condition * change[:, np.newaxis]
     # Where a multiplier is (nearly) defective its condition says nothing; this bound holds for any matrix.
     any_matrix = (2.0 * norms + change) ** (1.0 - 1.0 / n) * change ** (1.0 / n) if n else norms
     return np.asarray(np.fmin(simple, any_matrix[:, np.newaxis]))
+
+
+def _norms(jacobians: Array) -> Array:
+    """|J|_2 (k,); beyond 256 state variables, where its singular values take long, sqrt(|J|_1 |J|_inf), a bound."""
+    if jacobians.shape[-1] <= 256:
+        return np.asarray(np.linalg.norm(jacobians, ord=2, axis=(1, 2))) if len(jacobians) else np.zeros(0)
+    size = np.abs(jacobians)
+    return np.asarray(np.sqrt(size.sum(axis=1).max(axis=-1) * size.sum(axis=2).max(axis=-1)))
 
 
 def count_unstable(multipliers: Complex, errors: Array) -> tuple[Integers, Integers]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from dynsys.combinators import as_map
 from dynsys.errors import InputError, ShapeError
+from dynsys.gradient_lags import GradientLags, gradient_lags
 from dynsys.maps import Map, numbers
 from dynsys.orbits import sequence, start_columns
 from dynsys.readings.linear import Linearization
@@ -26,6 +28,7 @@ class Gradients:
         readout: gradients "V" (r, n) and "c" (r, 1) of an affine readout; empty for a function.
         start: (batch, n), of the start state.
         log_norms: (T + 1,) log |dL/d state_t|_2 over the batch, nats; -inf where it is zero.
+        lags: the gradient by lag, of some of the losses; None if it was not asked for.
     """
 
     loss: float
@@ -33,6 +36,7 @@ class Gradients:
     readout: dict[str, Array]
     start: Array
     log_norms: Array
+    lags: GradientLags | None = None
 
 
 def bptt(
@@ -45,6 +49,7 @@ def bptt(
     start: ArrayLike | None = None,
     at: Literal["all", "last"] = "all",
     reduction: Literal["mean", "sum"] = "mean",
+    lags: int = 8,
 ) -> Gradients:
     """Exact gradients of a loss summed or averaged over time steps and sequences.
 
@@ -54,6 +59,8 @@ def bptt(
         targets: class numbers (T,) or (T, batch) for "cross-entropy"; (T, r) or (T, batch, r) for "squared", which is
             half the sum of squares. With at="last" without the time axis.
         start: (n,) or (batch, n). at: the steps that carry a loss. reduction: over those steps and sequences.
+        lags: how many of the losses to follow back lag by lag (evenly spaced, the last among them), for the result's
+            `lags`; each costs two more backward passes. 0: none.
 
     Source: P. J. Werbos, Proceedings of the IEEE 78 (1990) 1550-1560.
     """
@@ -73,7 +80,11 @@ def bptt(
     scored = list(range(steps)) if at == "all" else [steps - 1]
     wanted = _targets(targets, loss, at, steps, batch)
     weight = 1.0 / (len(scored) * batch) if reduction == "mean" else 1.0
-    return _backward(f, shown, links, dict(zip(scored, wanted, strict=True)), loss, weight)
+    gradients, seeds = _backward(f, shown, links, dict(zip(scored, wanted, strict=True)), loss, weight)
+    if not lags:
+        return gradients
+    followed = {scored[i] for i in np.linspace(len(scored) - 1, 0, min(lags, len(scored))).round().astype(int)}
+    return dataclasses.replace(gradients, lags=gradient_lags(links, {s: seeds[s] for s in sorted(followed)}))
 
 
 def _targets(targets: ArrayLike, loss: str, at: str, steps: int, batch: int) -> Array:
@@ -113,10 +124,12 @@ def _score(shown: Array, target: Array, loss: str) -> tuple[float, Array]:
 
 def _backward(
     f: Map, readout: Readout, links: list[Linearization], targets: dict[int, Any], loss: str, weight: float
-) -> Gradients:
+) -> tuple[Gradients, dict[int, Array]]:
+    """The gradients, and by step the gradient of its own loss by the state after it, (n, B)."""
     batch = links[0].next_state.shape[1]
     flowing = np.zeros((f.state_size, batch, 1))
-    total = 0.0
+    total, scale = 0.0, 0.0  # the true cotangent is exp(scale) flowing
+    seeds: dict[int, Array] = {}
     gradients: dict[str, Array] = {}
     of_readout: dict[str, Array] = {}
     norms = np.empty(len(links) + 1)
@@ -126,18 +139,31 @@ def _backward(
             value, gradient = _score(seen.next_state, targets[t], loss)
             total += weight * value
             gradient = weight * gradient
-            flowing[f.output] += seen.pull(gradient[..., np.newaxis], input=False).state
+            seeds[t] = np.zeros(flowing.shape[:2])
+            seeds[t][f.output] = seen.pull(gradient[..., np.newaxis], input=False).state[..., 0]
+            flowing, scale = np.exp(scale) * flowing + seeds[t][..., np.newaxis], 0.0
             if readout.V is not None:
                 h = links[t].next_state[f.output]
                 of_readout["V"] = of_readout.get("V", 0.0) + gradient @ h.T
                 of_readout["c"] = of_readout.get("c", 0.0) + gradient.sum(axis=1, keepdims=True)
-        norms[t + 1] = np.linalg.norm(flowing)
+        flowing, scale, norms[t + 1] = _rescaled(flowing, scale)
         part = links[t].pull(flowing, input=False, parameters=True)
         flowing = part.state.copy()
-        gradients = {name: gradients.get(name, 0.0) + g for name, g in part.parameters.items()}
-    norms[0] = np.linalg.norm(flowing)
-    with np.errstate(divide="ignore"):
-        log_norms = np.log(norms)
-    return Gradients(
-        loss=total, parameters=gradients, readout=of_readout, start=flowing[..., 0].T.copy(), log_norms=log_norms
-    )
+        gradients = {name: gradients.get(name, 0.0) + np.exp(scale) * g for name, g in part.parameters.items()}
+    flowing, scale, norms[0] = _rescaled(flowing, scale)
+    start = np.exp(scale) * flowing[..., 0].T
+    return Gradients(loss=total, parameters=gradients, readout=of_readout, start=start, log_norms=norms), seeds
+
+
+def _rescaled(flowing: Array, scale: float) -> tuple[Array, float, float]:
+    """The same cotangent with its size in the scale where floating point would lose it, and its log norm."""
+    with np.errstate(over="ignore"):
+        size = float(np.linalg.norm(flowing))
+    if size == 0:
+        return flowing, scale, -np.inf
+    if np.isinf(size):  # the squares overflowed, not the entries
+        size = float(np.abs(flowing).max())
+        flowing, scale = flowing / size, scale + np.log(size)
+        size = float(np.linalg.norm(flowing))
+    log = scale + np.log(size)
+    return (flowing, scale, log) if 1e-100 < size < 1e100 else (flowing / size, log, log)

@@ -5,15 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from dynsys.errors import LoadError
 from dynsys.loaders.build import build_model
 from dynsys.loaders.contents import Contents, clean
+from dynsys.loaders.graph_layers import graph_network
 from dynsys.loaders.npz_file import read_npz
+from dynsys.loaders.recurrent import find_groups
 from dynsys.loaders.safetensors_file import read_safetensors
+from dynsys.loaders.state_dict import normalized
 from dynsys.loaders.torch_zip import read_torch
 from dynsys.loaders.zip_file import Archive
 from dynsys.model import Model
+
+if TYPE_CHECKING:
+    from dynsys.propagate.network import GraphNetwork
 
 _KNOWN = "Known are .pt and .pth (torch.save of a state dict), .safetensors and .npz."
 _STATE_DICT = "Save the weights with torch.save(model.state_dict(), path) in PyTorch 1.6 or later."
@@ -21,28 +28,30 @@ _LARGEST = 8 * 2**30
 _LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number that PyTorch's old format begins with, pickled
 
 
-def load(path: str | os.PathLike[str], *, nonlinearity: str | None = None, module: str | None = None) -> Model:
+def load(
+    path: str | os.PathLike[str], *, nonlinearity: str | None = None, module: str | None = None
+) -> Model | GraphNetwork:
     """Open a file of trained weights as a map.
 
     Args:
         path: a .pt or .pth file with a PyTorch state dict, a .safetensors or an .npz file.
-        nonlinearity: "tanh" or "relu", for a plain RNN; PyTorch does not store it. None takes what the file
-            says, else tanh.
+        nonlinearity: "tanh" or "relu", for a plain RNN, or between graph convolutions; PyTorch does not store it.
+            None takes what the file says, else tanh for an RNN and ReLU between graph convolutions.
         module: the prefix of the recurrent module, e.g. "encoder.rnn", where the file holds several.
 
     Returns: the network with its readout, embedding and initial state, as far as the file has them; all float64.
-        `model.notes` says in words what was assumed and what was left out.
+        `model.notes` says in words what was assumed and what was left out. Graph convolutions come as a
+        `dynsys.propagate.GraphNetwork`: a map only together with a graph, which `dynsys.propagation` is given.
     Raises: LoadError, and nothing else, for whatever is wrong with the file. No code from a file is ever run.
     """
     name, data = _read(path)
     try:
-        return build_model(
-            _contents(name, data),
-            name,
-            hashlib.sha256(data).hexdigest(),
-            nonlinearity=nonlinearity,
-            module=module,
-        )
+        contents, digest = _contents(name, data), hashlib.sha256(data).hexdigest()
+        if not find_groups(normalized(contents.arrays)[0]):
+            network = graph_network(contents, name, digest, nonlinearity, module)
+            if network is not None:
+                return network
+        return build_model(contents, name, digest, nonlinearity=nonlinearity, module=module)
     except LoadError as error:
         raise LoadError(clean(f"cannot load {name}: {error}")) from None
     except MemoryError:

@@ -24,20 +24,25 @@ def map_from_module(module: Any) -> Model:
     Its nonlinearity is the module's own; readout, embedding and initial state are found as in a file. The weights are
     copied to float64, so later training does not change the map.
     """
+    contents = contents_of_module(module)
+    return build_model(
+        contents,
+        f"{type(module).__module__}.{type(module).__qualname__}",
+        digest(contents.arrays),
+        nonlinearity=_nonlinearity(module, contents.arrays),
+        choose=_ITSELF,
+    )
+
+
+def contents_of_module(module: Any) -> Contents:
+    """The arrays of a module's state dict, copied."""
     try:
         tensors = dict(module.state_dict())
         arrays = {name: _array(tensor) for name, tensor in tensors.items() if hasattr(tensor, "detach")}
     except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
         raise LoadError(f"the weights of {type(module).__name__} cannot be read: {error}") from None
     dtypes = {name: str(tensors[name].dtype).removeprefix("torch.") for name in arrays}
-    contents = Contents("torch module", arrays, dtypes)
-    return build_model(
-        contents,
-        f"{type(module).__module__}.{type(module).__qualname__}",
-        _digest(arrays),
-        nonlinearity=_nonlinearity(module, arrays),
-        choose=_ITSELF,
-    )
+    return Contents("torch module", arrays, dtypes)
 
 
 def _array(tensor: Any) -> AnyArray:
@@ -57,9 +62,10 @@ def _nonlinearity(module: Any, arrays: dict[str, AnyArray]) -> str | None:
     return None
 
 
-def _digest(arrays: dict[str, AnyArray]) -> str:
-    digest = hashlib.sha256()
+def digest(arrays: dict[str, AnyArray]) -> str:
+    """SHA-256 of names, shapes, types and values, hexadecimal."""
+    total = hashlib.sha256()
     for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].shape} {arrays[name].dtype}\n".encode())
-        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return digest.hexdigest()
+        total.update(f"{name} {arrays[name].shape} {arrays[name].dtype}\n".encode())
+        total.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return total.hexdigest()

@@ -25,6 +25,9 @@ class WithoutInput(Linearization):
         inner = self._inner.pull(cotangent, input=False, parameters=parameters)
         return Pulled(inner.state, np.zeros((0, *cotangent.shape[1:])), inner.parameters)
 
+    def pull_direct(self, cotangent: Array) -> Array | None:
+        return self._inner.pull_direct(cotangent)
+
     def dense(self) -> Array:
         return self._inner.dense()
 
@@ -126,6 +129,12 @@ class Tower(Linearization):
             gradients.update({f"layer{layer}.{name}": g for name, g in part.parameters.items()})
         assert from_above is not None
         return Pulled(np.concatenate(states[::-1]), from_above, gradients)
+
+    def pull_direct(self, cotangent: Array) -> Array | None:
+        """Layer by layer: from one layer to the next the way leads through the input weights."""
+        own = [p.pull_direct(cotangent[rows]) for p, rows in zip(self._parts, self._rows, strict=True)]
+        known = [part for part in own if part is not None]
+        return np.concatenate(known) if len(known) == len(own) else None
 
     def dense(self) -> Array:
         samples, n = self.next_state.shape[1], len(self.next_state)

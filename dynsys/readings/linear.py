@@ -41,6 +41,13 @@ class Linearization(ABC):
     def pull(self, cotangent: Array, *, input: bool = True, parameters: bool = False) -> Pulled:
         """Cotangents (n, B, k) of the next state to cotangents of state, input and (summed over B) parameters."""
 
+    def pull_direct(self, cotangent: Array) -> Array | None:
+        """State cotangents (n, B, k) along each unit's own path alone, no matrix on the way; None where unknown.
+
+        In a gated cell this is what the gate keeps of the unit's own past: the forget gate of an LSTM's c.
+        """
+        return None
+
     @abstractmethod
     def dense(self) -> Array:
         """The state Jacobians (B, n, n), row i = output i; a strided view."""
@@ -109,6 +116,13 @@ class TapeLinearization(Linearization):
         state = np.concatenate([reached(b) for b in record.blocks])
         into = reached(record.input) if input else np.zeros((0, self._state.shape[1], k))
         return Pulled(state, into, {name: reached(p)[..., 0] for name, p in record.parameters.items()})
+
+    def pull_direct(self, cotangent: Array) -> Array | None:
+        record = self._record(state=True)
+        parts = np.split(cotangent, np.cumsum(self._output_sizes)[:-1])
+        flowing = pull(record.tape, list(zip(record.outputs, parts, strict=True)), direct=True)
+        empty = np.zeros((1, cotangent.shape[1], cotangent.shape[-1]))
+        return np.concatenate([flowing.get(id(b), np.repeat(empty, b.shape[0], axis=0)) for b in record.blocks])
 
     def dense(self) -> Array:
         record = self._record(state=True)

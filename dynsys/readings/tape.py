@@ -411,8 +411,11 @@ def push(tape: Sequence[Traced], seeds: dict[int, Array], outputs: Sequence[Any]
     return [tangents.get(id(out), np.zeros(1)) + np.zeros((*np.shape(value_of(out)), directions)) for out in outputs]
 
 
-def pull(tape: Sequence[Traced], outputs: Sequence[tuple[Any, Array]]) -> dict[int, Array]:
-    """Cotangents of every value (keyed by id) from cotangents of the outputs, against the tape's order."""
+def pull(tape: Sequence[Traced], outputs: Sequence[tuple[Any, Array]], *, direct: bool = False) -> dict[int, Array]:
+    """Cotangents of every value (keyed by id) from cotangents of the outputs, against the tape's order.
+
+    `direct` leaves out what goes through a matrix: each unit's own path remains.
+    """
     cotangents: dict[int, Array] = {}
     for out, cotangent in outputs:
         if isinstance(out, Traced):
@@ -422,6 +425,8 @@ def pull(tape: Sequence[Traced], outputs: Sequence[tuple[Any, Array]]) -> dict[i
         if flowing is None:
             continue
         for parent, edge in node.parents:
+            if direct and isinstance(edge, (MatrixProduct, Operator)):
+                continue
             part = edge.pull(flowing)
             cotangents[id(parent)] = cotangents[id(parent)] + part if id(parent) in cotangents else part
     return cotangents

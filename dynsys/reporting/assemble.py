@@ -14,6 +14,7 @@ import dynsys
 from dynsys.reporting.document import Document, Figure
 from dynsys.reporting.figures import FIGURES, principal_axes, state_speeds
 from dynsys.reporting.findings import findings_of
+from dynsys.reporting.gates import gates_figure
 from dynsys.reporting.methods import methods_of
 from dynsys.reporting.sections import sections_of
 from dynsys.reporting.study import Study
@@ -33,6 +34,9 @@ def document_of(study: Study, title: str, command: str) -> Document:
         figure = draw(study)
         if figure is not None:
             figures[name] = figure
+    gates = gates_figure(study.gate_times, None if study.gradients is None else study.gradients.horizon)
+    if gates is not None:
+        figures["gates"] = gates
     findings = findings_of(study)
     methods, references = methods_of(study, dynsys.__version__)
     reproducibility = _reproducibility(study, command)
@@ -134,6 +138,8 @@ def _data(
         data["lyapunov"] = study.lyapunov
     if study.gradients is not None:
         data["gradients"] = study.gradients
+    if study.gate_times is not None:
+        data["gate_time_constants"] = study.gate_times
     if study.exact is not None:
         formulas, points = study.exact
         data["exact"] = {"state": [str(s) for s in formulas.state], "step": [str(s) for s in formulas.step]}

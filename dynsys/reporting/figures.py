@@ -21,7 +21,7 @@ MANY = 2000  # marks above which they are drawn as pixels
 
 
 @contextmanager
-def _drawing(width: float = 6.4, height: float = 3.4) -> Iterator[Any]:
+def drawing(width: float = 6.4, height: float = 3.4) -> Iterator[Any]:
     """A blank matplotlib figure in the house style; no pyplot, so no global state."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
@@ -77,7 +77,7 @@ def portrait(study: Study) -> Figure | None:
         return None
     mean, axes, shares = principal_axes(states)
     panels = [(0, 1), (0, 2)] if len(axes) > 2 else [(0, 1)]
-    with _drawing(6.8 if len(panels) > 1 else 4.2, 3.5) as canvas:
+    with drawing(6.8 if len(panels) > 1 else 4.2, 3.5) as canvas:
         for column, pair in enumerate(panels):
             plane = canvas.add_subplot(1, len(panels), column + 1)
             _portrait_panel(plane, study, (study.visited - mean) @ axes[list(pair)].T, mean, axes[list(pair)])
@@ -126,7 +126,7 @@ def spectrum(study: Study) -> Figure | None:
     if not len(points):
         return None
     angle = np.linspace(0, 2 * np.pi, 361)
-    with _drawing(4.4, 4.2) as canvas:
+    with drawing(4.4, 4.2) as canvas:
         plane = canvas.add_subplot()
         plane.plot(np.cos(angle), np.sin(angle), color=GREY, lw=1.0, zorder=1)
         plane.axhline(0, color=GREY, lw=0.4, zorder=0)
@@ -166,7 +166,7 @@ def speeds(study: Study) -> Figure | None:
         return None
     values = state_speeds(study.f, states, study.fixed_points.input)
     logs = np.log10(np.maximum(values, 1e-18))
-    with _drawing(5.2, 2.5) as canvas:
+    with drawing(5.2, 2.5) as canvas:
         plane = canvas.add_subplot()
         plane.hist(logs, bins=40, color=COLOURS[0], alpha=0.8)
         slow = study.fixed_points.slow
@@ -204,7 +204,7 @@ def overlaps(study: Study) -> Figure | None:
     panels = [(label, values) for label, values in panels if values.size]
     if not len(points) or not panels or study.f.state_size < 2:
         return None
-    with _drawing(6.4 if len(panels) > 1 else 3.6, 2.9) as canvas:
+    with drawing(6.4 if len(panels) > 1 else 3.6, 2.9) as canvas:
         for column, (label, values) in enumerate(panels):
             plane = canvas.add_subplot(1, len(panels), column + 1)
             strongest = values.max(axis=2)
@@ -244,7 +244,7 @@ def exponents(study: Study) -> Figure | None:
         return None
     finite = np.isfinite(result.exponents)
     index = np.arange(1, result.k + 1)
-    with _drawing(5.2, 2.7) as canvas:
+    with drawing(5.2, 2.7) as canvas:
         plane = canvas.add_subplot()
         plane.axhline(0, color=GREY, lw=0.9)
         plane.errorbar(
@@ -277,7 +277,7 @@ def gains(study: Study) -> Figure | None:
     lowest = float(finite.min())
     values = np.maximum(result.log_singular_values, lowest)  # −∞ is drawn at the lower edge
     lags = result.lags
-    with _drawing(5.6, 3.0) as canvas:
+    with drawing(5.6, 3.0) as canvas:
         plane = canvas.add_subplot()
         low, high = values[:, -1], values[:, 0]
         plane.fill_between(lags, low, high, color=COLOURS[0], alpha=0.14, lw=0)

@@ -11,6 +11,7 @@ from dynsys.gradients import GradientSpectrum
 from dynsys.maps import Map
 from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Section, Table
 from dynsys.reporting.exact_section import exact_section
+from dynsys.reporting.gates import gates_text
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import even, minus, multiplier, number, percent, plural, small, with_error
 from dynsys.stability import TransientGrowth
@@ -345,6 +346,10 @@ def _gradients(study: Study, figures: dict[str, Figure]) -> Section:
     ]
     if "gains" in figures:
         blocks.append(figures["gains"])
+    if study.gate_times is not None:
+        blocks.append(Paragraph(gates_text(study.gate_times)))
+    if "gates" in figures:
+        blocks.append(figures["gates"])
     chosen = sorted({0, *range(0, len(result.lags), max(1, len(result.lags) // 8)), len(result.lags) - 1})
     rows = []
     for i in chosen:

@@ -10,10 +10,12 @@ import numpy as np
 
 from dynsys import seeds
 from dynsys.alignment import Alignment, mode_alignment
-from dynsys.basins import Basins, basin_fractions
+from dynsys.attractors import Attractors, find_attractors
+from dynsys.basins import Basins, basins_of
 from dynsys.combinators import as_map
 from dynsys.errors import AnalysisError
 from dynsys.fixed_points import FixedPoints, find_fixed_points
+from dynsys.gate_times import GateTimes, gate_time_constants
 from dynsys.gradients import GradientSpectrum, gradient_spectrum
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import Map
@@ -23,6 +25,7 @@ from dynsys.search_box import search_box
 from dynsys.stability import TransientGrowth, transient_growth
 from dynsys.trials import Trials, replay_deviation
 from dynsys.types import Array, ArrayLike, Progress
+from dynsys.unstable_branches import Wiring, wiring
 
 STAGES = 6
 GRADIENT_TRIALS = 8
@@ -39,6 +42,7 @@ class Study:
         f: the map. visited: (T + 1, trials, n) states on the trials, or on free orbits without trials.
         replay: largest deviation of the simulated outputs from recorded ones, or None.
         exact: formulas and exact fixed points of a map of one or two variables, else None.
+        gate_times: along the trials or a free orbit; None where the map does not tell units' own paths.
         growth: transient growth at each fixed point. lyapunov, gradients: None where they failed, with the reason in
             `failures`.
     """
@@ -48,7 +52,9 @@ class Study:
     visited: Array
     replay: float | None
     fixed_points: FixedPoints
+    attractors: Attractors
     basins: Basins
+    wiring: Wiring
     alignment: Alignment
     growth: tuple[TransientGrowth, ...]
     lyapunov: LyapunovSpectrum | None
@@ -57,6 +63,7 @@ class Study:
     seed: int
     step_duration: float | None
     exact: Any = None
+    gate_times: GateTimes | None = None
 
 
 def run_study(
@@ -81,7 +88,8 @@ def run_study(
     starts = sample[generator.permutation(len(sample))[: n_starts // 2]]
     found = find_fixed_points(f, vector, starts, n_starts, seed=seed, step_duration=step_duration)
     say(2, STAGES, "following orbits to where they end")
-    basins = basin_fractions(f, found, seed=seed + 1)
+    attractors = find_attractors(f, fixed_points=found, seed=seed + 1)
+    wired = wiring(f, found, seed=seed)
     V = getattr(getattr(f, "readout", None), "V", None)
     alignment = mode_alignment(found.points, V, f.output)
     growth = tuple(transient_growth(J) for J in found.points.jacobians)
@@ -90,6 +98,7 @@ def run_study(
     lyapunov = _tried(failures, "Lyapunov exponents", lambda: _lyapunov(f, trials, vector, seed))
     say(4, STAGES, "measuring gradients by lag")
     gradients = _tried(failures, "gradient spectrum", lambda: _gradients(f, trials, vector, seed))
+    gate_times = _gate_times(f, trials, vector, seed)
     say(5, STAGES, "writing")
     return Study(
         f=f,
@@ -97,7 +106,9 @@ def run_study(
         visited=visited,
         replay=None if trials is None else replay_deviation(f, trials, visited),
         fixed_points=found,
-        basins=basins,
+        attractors=attractors,
+        basins=basins_of(attractors, len(found)),
+        wiring=wired,
         alignment=alignment,
         growth=growth,
         lyapunov=lyapunov,
@@ -106,6 +117,7 @@ def run_study(
         seed=seed,
         step_duration=step_duration,
         exact=exact_points(f, vector),
+        gate_times=gate_times,
     )
 
 
@@ -156,6 +168,17 @@ def _gradients(f: Map, trials: Trials | None, input: Array, seed: int) -> Gradie
         return gradient_spectrum(f, _typical(f, input, seed), driving, lag_ladder(FREE_LAG), seed=seed)
     some = trials.inputs[:, :GRADIENT_TRIALS]
     return gradient_spectrum(f, None, some, lag_ladder(trials.length), seed=seed)
+
+
+def _gate_times(f: Map, trials: Trials | None, input: Array, seed: int) -> GateTimes | None:
+    """Along the trials, or the free orbit of the gradients; None where a map does not tell units' own paths."""
+    try:
+        if trials is not None:
+            return gate_time_constants(f, None, trials.inputs)
+        driving = np.broadcast_to(input, (FREE_LAG, 1, f.input_size))
+        return gate_time_constants(f, _typical(f, input, seed), driving)
+    except AnalysisError:
+        return None
 
 
 def lag_ladder(longest: int) -> list[int]:

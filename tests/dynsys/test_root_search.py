@@ -9,7 +9,8 @@ import pytest
 
 import cells
 import dynsys
-from dynsys.root_search import distinct, polish, search, solve_each
+from dynsys.batched_solves import solve_each
+from dynsys.root_search import distinct, polish, search
 
 
 def cubic(x: Any) -> Any:

@@ -1,0 +1,202 @@
+"""The wiring of the memories: from each index-1 saddle along its unstable manifold to the attractors it parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from dynsys.attractors import known_orbits
+from dynsys.combinators import as_map
+from dynsys.errors import InputError
+from dynsys.following import AWAY, FAR
+from dynsys.limit_sets import LimitSet, limit_sets
+from dynsys.limits import one_blas_thread
+from dynsys.maps import Map
+from dynsys.types import Array, Booleans, Integers, Progress
+
+if TYPE_CHECKING:
+    from dynsys.fixed_points import FixedPoints
+
+FIRST_STEP = 0.05  # largest first step off a saddle, relative to 1 + max|x|
+CURVATURE = 0.05  # what the map may deviate from its linear part there, relative to the growth of the step
+SMALLEST_STEP = 1e-7
+PATH = 256  # states kept of each branch
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Wiring:
+    """Which attractors border which: through a saddle with one unstable direction orbits part to two of them.
+
+    Attributes:
+        saddles: (s,) rows of the fixed points that have exactly one unstable direction.
+        attractors: what the branches end on, each with `kind`, `period` and `states`; the stable listed points and
+            cycles come first, whether a branch ends there or not.
+        listed: for each attractor its row in the list of fixed points (or of cycles of its period), or None.
+        ends: (s, 2) index of the attractor at the end of each branch; -2 where it runs off.
+        flips: (s,) whether the unstable multiplier is negative: orbits then hop between the two branches, which end on
+            the same attractor.
+        first_steps: (s,) model units: how far off the saddle each branch was begun.
+        paths: for each saddle two arrays (t, n), the states of each branch (of every second step where it flips).
+        skipped: rows of fixed points that may be saddles of this kind, but whose stability is undecided.
+    """
+
+    saddles: Integers
+    attractors: tuple[LimitSet, ...]
+    listed: tuple[int | None, ...]
+    ends: Integers
+    flips: Booleans
+    first_steps: Array
+    paths: tuple[tuple[Array, Array], ...]
+    skipped: tuple[int, ...]
+    map_name: str
+    input: Array
+
+    @property
+    def borders(self) -> frozenset[tuple[int, int]]:
+        """Pairs (i < j) of different attractors that a saddle connects."""
+        pairs = {(int(min(e)), int(max(e))) for e in self.ends if min(e) >= 0 and e[0] != e[1]}
+        return frozenset(pairs)
+
+    @property
+    def graph(self) -> Any:
+        """A networkx MultiGraph: nodes are attractors (with `kind`, `listed`), edges are saddles (with `saddle`)."""
+        import networkx as nx
+
+        graph = nx.MultiGraph()
+        for i, (attractor, row) in enumerate(zip(self.attractors, self.listed, strict=True)):
+            graph.add_node(i, kind=attractor.kind, period=attractor.period, listed=row)
+        for saddle, (a, b) in zip(self.saddles, self.ends, strict=True):
+            if min(a, b) >= 0:
+                graph.add_edge(int(a), int(b), saddle=int(saddle))
+        return graph
+
+    def __len__(self) -> int:
+        return len(self.saddles)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: who borders whom, without the paths."""
+        return {
+            "saddles": self.saddles,
+            "ends": self.ends,
+            "flips": self.flips,
+            "attractors": [
+                {"kind": a.kind, "period": a.period, "listed": row}
+                for a, row in zip(self.attractors, self.listed, strict=True)
+            ],
+            "borders": [list(pair) for pair in sorted(self.borders)],
+            "skipped": list(self.skipped),
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{self.map_name}: {len(self)} saddles with one unstable direction, {len(self.borders)} borders"]
+        for saddle, (a, b), flip in zip(self.saddles, self.ends, self.flips, strict=True):
+            lines.append(f"saddle {saddle}: {self.name(int(a))} | {self.name(int(b))}" + "  (flips)" * bool(flip))
+        if self.skipped:
+            lines.append(f"Left out, as their stability is undecided: points {', '.join(map(str, self.skipped))}.")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def name(self, end: int) -> str:
+        """The attractor at an end in words."""
+        if end == AWAY:
+            return "infinity"
+        kind, row = self.attractors[end].kind, self.listed[end]
+        return f"{kind} {end if row is None else row}"
+
+
+def wiring(
+    f: Any,
+    fixed_points: FixedPoints,
+    *,
+    cycles: Any = None,
+    steps: int = 3000,
+    exponent_steps: int = 10_000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Wiring:
+    """Follow both branches of each index-1 saddle's unstable manifold to where they end.
+
+    A branch begins on the unstable mode, at the largest step (at most 0.05) at which the map still follows its
+    linear part to 5 % of the step's growth; being one-dimensional, the unstable manifold attracts what is next to it.
+
+    Args:
+        f: the map (anything `as_map` reads), the one that `fixed_points` were found for.
+        fixed_points: what `find_fixed_points` found; its input is used.
+        cycles: what `find_cycles` found at this input, so that stable cycles are recognised by their row.
+        steps: followed at most before other kinds of set are looked for. exponent_steps, seed: for those.
+
+    Returns: Wiring.
+    """
+    f = as_map(f)
+    points = fixed_points.points
+    if points.states.shape[1] != f.state_size or len(fixed_points.input) != f.input_size:
+        raise InputError(f"`fixed_points` are of another map ({fixed_points.map_name}), not of {f.name}.")
+    if steps < 1:
+        raise InputError(f"`steps` must be at least 1, got {steps}.")
+    one = np.asarray(points.n_unstable) == 1
+    saddles = np.flatnonzero(one & (np.asarray(points.undecided) == 0))
+    unsure = np.flatnonzero((np.asarray(points.undecided) > 0) & (np.asarray(points.n_unstable) <= 1))
+    unsure = unsure[[points.n_unstable[i] + points.undecided[i] >= 1 for i in unsure]]
+    input, column = fixed_points.input, fixed_points.input[:, np.newaxis]
+    flips = points.multipliers[saddles, 0].real < 0
+    with one_blas_thread():
+        sizes, begin = _beginnings(f, fixed_points, saddles, column)
+        known = known_orbits(fixed_points, cycles)
+        sets, ends = limit_sets(f, begin, input, [orbit for _, orbit in known], steps, exponent_steps, seed, progress)
+        paths = _paths(f, begin, column, np.repeat(flips, 2), steps)
+    return Wiring(
+        saddles=saddles,
+        attractors=tuple(sets),
+        listed=(*(row for row, _ in known), *[None] * (len(sets) - len(known))),
+        ends=ends.reshape(-1, 2),
+        flips=flips,
+        first_steps=sizes,
+        paths=tuple((paths[2 * i], paths[2 * i + 1]) for i in range(len(saddles))),
+        skipped=tuple(int(i) for i in unsure),
+        map_name=f.name,
+        input=input,
+    )
+
+
+def _beginnings(f: Map, found: FixedPoints, saddles: Integers, column: Array) -> tuple[Array, Array]:
+    """First steps (s,) off the saddles, and the states (n, 2 s) from which their two branches are followed."""
+    points = found.points
+    sizes = np.zeros(len(saddles))
+    begin = np.zeros((f.state_size, 2 * len(saddles)))
+    for k, i in enumerate(saddles):
+        x = points.states[i][:, np.newaxis]
+        multiplier = float(points.multipliers[i, 0].real)
+        mode = points.right_modes[i, :, 0].real
+        mode = mode / np.abs(mode).max() * np.array([[1.0], [-1.0]])
+        size = FIRST_STEP * (1.0 + float(np.abs(x).max()))
+        smallest = max(SMALLEST_STEP, 1e3 * float(points.errors[i])) * (1.0 + float(np.abs(x).max()))
+        while size > smallest:
+            with np.errstate(all="ignore"):
+                off = f.advance(x + size * mode.T, column) - x - multiplier * size * mode.T
+            if np.abs(off).max() <= CURVATURE * (abs(multiplier) - 1.0) * size:
+                break
+            size /= 2.0
+        sizes[k] = size
+        begin[:, 2 * k : 2 * k + 2] = x + size * mode.T
+    return sizes, begin
+
+
+def _paths(f: Map, begin: Array, column: Array, every_second: Booleans, steps: int) -> list[Array]:
+    """The first `PATH` states (t, n) of each branch; only those on its own side where orbits hop between the two."""
+    x, kept = begin, [begin]
+    with np.errstate(all="ignore"):
+        for _ in range(min(steps, 2 * PATH)):
+            x = f.advance(x, column)
+            kept.append(x)
+    orbit = np.array(kept)
+    paths = []
+    for b, hops in enumerate(every_second):
+        path = orbit[:: 2 if hops else 1, :, b][:PATH]
+        path = path[(np.abs(path) < FAR).all(axis=1)]
+        moving = np.flatnonzero(np.abs(np.diff(path, axis=0)).max(axis=1, initial=0.0) > 1e-9)
+        paths.append(np.ascontiguousarray(path[: int(moving[-1]) + 2 if len(moving) else 1]))
+    return paths
