@@ -24,7 +24,9 @@ PATIENCE, PROGRESS = 10, 0.7  # a start is given up if neither |F|^2 nor its gra
 MEMORY = 1 << 29  # bytes of matrices held at a time
 PIECE = 1 << 23  # bytes of Jacobians formed at a time, to stay in the processor's cache
 SAVED = 0.7  # share of accepted steps below which the Jacobians of these alone are formed
-FIRST_DAMPING = 0.03  # larger, and points without unstable directions are met too rarely; smaller, and large systems stall
+FIRST_DAMPING = (
+    0.03  # larger, and points without unstable directions are met too rarely; smaller, and large systems stall
+)
 LONGER = 2.0  # how the longest step allowed grows each time it was taken and did good, where no wall bounds the search
 
 
