@@ -9,6 +9,7 @@ import numpy as np
 
 from dynsys.gradients import GradientSpectrum
 from dynsys.maps import Map
+from dynsys.reporting.cycles_section import cycles_section
 from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Section, Table
 from dynsys.reporting.exact_section import exact_section
 from dynsys.reporting.gates import gates_text
@@ -24,9 +25,11 @@ MODE_ROWS = 24
 def sections_of(study: Study, figures: dict[str, Figure]) -> tuple[Section, ...]:
     """All sections, in reading order."""
     exact = exact_section(study.exact)
+    cycles = cycles_section(study, figures.get("cycles"))
     return (
         _model(study),
         _fixed_points(study, figures),
+        *(() if cycles is None else (cycles,)),
         *(() if exact is None else (exact,)),
         _stability(study, figures),
         _modes(study, figures),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
@@ -13,6 +13,7 @@ from dynsys.alignment import Alignment, mode_alignment
 from dynsys.attractors import Attractors, find_attractors
 from dynsys.basins import Basins, basins_of
 from dynsys.combinators import as_map
+from dynsys.cycles import Cycles
 from dynsys.errors import AnalysisError
 from dynsys.fixed_points import FixedPoints, find_fixed_points
 from dynsys.gate_times import GateTimes, gate_time_constants
@@ -64,6 +65,7 @@ class Study:
     step_duration: float | None
     exact: Any = None
     gate_times: GateTimes | None = None
+    cycles: dict[int, Cycles] = field(default_factory=dict)
 
 
 def run_study(
@@ -75,8 +77,14 @@ def run_study(
     seed: int = 0,
     step_duration: float | None = None,
     progress: Progress | None = None,
+    cycles: int = 0,
 ) -> Study:
-    """Run the analyses of a report on `f` at the constant `input`, and on `trials` where they are given."""
+    """Run the analyses of a report on `f` at the constant `input`, and on `trials` where they are given.
+
+    Cycles are looked for of the periods that orbits end on, and of all periods up to `cycles`.
+    """
+    from dynsys.reporting.cycles_section import report_cycles
+
     f = as_map(f)
     say = progress or (lambda done, total, message: None)
     vector = f.input_vector(input)
@@ -89,6 +97,7 @@ def run_study(
     found = find_fixed_points(f, vector, starts, n_starts, seed=seed, step_duration=step_duration)
     say(2, STAGES, "following orbits to where they end")
     attractors = find_attractors(f, fixed_points=found, seed=seed + 1)
+    listed = report_cycles(f, vector, attractors, cycles, n_starts, seed, step_duration)
     wired = wiring(f, found, seed=seed)
     V = getattr(getattr(f, "readout", None), "V", None)
     alignment = mode_alignment(found.points, V, f.output)
@@ -118,6 +127,7 @@ def run_study(
         step_duration=step_duration,
         exact=exact_points(f, vector),
         gate_times=gate_times,
+        cycles=listed,
     )
 
 

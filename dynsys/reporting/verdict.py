@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dynsys.reporting.cycles_section import stable_text
 from dynsys.reporting.document import Finding
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import with_error
@@ -14,7 +15,11 @@ def verdict_of(study: Study, findings: tuple[Finding, ...]) -> str:
     ids = {finding.id for finding in findings}
     parts = [_points_verdict(study, where, ids)]
     if "stable-cycles" in ids:
-        parts.append("part of the state space ends in cycles")
+        stable = stable_text(study.cycles)
+        resting = {"attractor", "undecided"} & set(study.fixed_points.points.kinds)
+        if not resting:
+            parts.append("no stable fixed point")
+        parts.append(stable or "part of the state space ends in cycles")
     if study.lyapunov is not None:
         said = {
             "chaotic": "chaotic",
