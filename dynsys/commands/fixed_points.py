@@ -10,6 +10,7 @@ import click
 
 import dynsys
 from dynsys.commands.common import (
+    cycles_option,
     duration_option,
     json_option,
     loaded,
@@ -35,7 +36,7 @@ from dynsys.jsonable import dumps
     "--starts", default=1024, show_default=True, type=click.IntRange(min=0), help="Uniform starts in the reachable box."
 )
 @click.option("--tol", default=1e-12, show_default=True, help="Largest residual, relative to 1 + max|x|.")
-@click.option("--cycles", "longest", type=click.IntRange(min=2), metavar="N", help="Also find cycles of period 2 to N.")
+@cycles_option
 @duration_option
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE.npz",
@@ -54,7 +55,7 @@ def fixed_points(
     trials: Path | None,
     starts: int,
     tol: float,
-    longest: int | None,
+    longest: int,
     step_duration: float | None,
     out: Path | None,
     plots: Path | None,
@@ -78,7 +79,7 @@ def fixed_points(
         },
     )  # fmt: skip
     say = progress(quiet) or (lambda done, total, message: None)
-    stages = len(vectors) * (1 + (longest is not None) + (plots is not None))
+    stages = len(vectors) * (1 + (longest > 1) + (plots is not None))
     portraits: list[Portrait] = []
     done = 0
     for k, constant in enumerate(vectors):
@@ -90,7 +91,7 @@ def fixed_points(
         found = kept.part("fixed-points", {"input": constant.tolist(), "prove": certify}, search)
         done += 1
         cycles: dict[int, Any] = {}
-        if longest is not None:
+        if longest > 1:
             say(done, stages, f"{where}searching for cycles")
             periods = range(2, longest + 1)
             search = partial(

@@ -68,6 +68,7 @@ def report(
     seed: int = 0,
     step_duration: float | None = None,
     command: str = "",
+    cycles: int = 0,
     progress: Any = None,
 ) -> Report:
     """Analyse `f` and write its stability report.
@@ -81,6 +82,7 @@ def report(
         input: (m,) the constant input of the fixed-point search; None is zero.
         title: of the report; None takes the model file's name, else the map's.
         n_starts, seed: of the fixed-point search. step_duration: seconds per step, adds times in ms.
+        cycles: also look for all cycles up to this period; those that orbits end on are looked for in any case.
         command: how the report was made, for its reproducibility block. progress: called with (done, total, message).
 
     Returns: the Report: verdict, findings, document, study, files.
@@ -103,7 +105,14 @@ def report(
         _require_typst()
     folder = None if out is None else _ready(out)
     study = run_study(
-        f, input=input, trials=trials, n_starts=n_starts, seed=seed, step_duration=step_duration, progress=progress
+        f,
+        input=input,
+        trials=trials,
+        n_starts=n_starts,
+        seed=seed,
+        step_duration=step_duration,
+        progress=progress,
+        cycles=cycles,
     )
     document = document_of(study, title or _title(f), command)
     files = {} if folder is None else _write(document, folder, formats)
