@@ -43,6 +43,16 @@ duration_option = click.option(
 )
 
 
+cycles_option = click.option(
+    "--cycles",
+    "longest",
+    default=0,
+    type=click.IntRange(min=0),
+    metavar="P",
+    help="Also find the cycles of periods 2 to P.",
+)
+
+
 def loaded(model: Path, module: str | None, nonlinearity: str | None) -> Any:
     """What MODEL stands for."""
     return loaded_model(model, module, nonlinearity)

@@ -9,6 +9,7 @@ import click
 
 import dynsys
 from dynsys.commands.common import (
+    cycles_option,
     duration_option,
     input_option,
     json_option,
@@ -36,6 +37,7 @@ SEVERITIES = ("info", "warning", "critical")
     type=click.IntRange(min=0),
     help="Uniform starts of the fixed-point search.",
 )
+@cycles_option
 @duration_option
 @click.option(
     "--training", type=click.Path(path_type=Path), metavar="FILE", help="What dynsys.watch wrote: adds a timeline."
@@ -53,6 +55,7 @@ def report(
     trials: Path | None,
     input_: str | None,
     starts: int,
+    longest: int,
     step_duration: float | None,
     training: Path | None,
     fail_on: str | None,
@@ -69,6 +72,7 @@ def report(
         trials=read_trials(trials, f),
         input=vector(input_),
         n_starts=starts,
+        cycles=longest,
         seed=seed,
         step_duration=step_duration,
         training=training,

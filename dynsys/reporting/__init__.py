@@ -69,6 +69,7 @@ def report(
     step_duration: float | None = None,
     training: str | Path | None = None,
     command: str = "",
+    cycles: int = 0,
     progress: Any = None,
 ) -> Report:
     """Analyse `f` and write its stability report.
@@ -83,6 +84,7 @@ def report(
         title: of the report; None takes the model file's name, else the map's.
         n_starts, seed: of the fixed-point search. step_duration: seconds per step, adds times in ms.
         training: a file that `watch` wrote: adds a timeline.
+        cycles: also look for all cycles up to this period; those that orbits end on are looked for in any case.
         command: how the report was made, for its reproducibility block. progress: called with (done, total, message).
 
     Returns: the Report: verdict, findings, document, study, files.
@@ -107,7 +109,14 @@ def report(
     folder = None if out is None else _ready(out)
     log = None if training is None else read_training(training)
     study = run_study(
-        f, input=input, trials=trials, n_starts=n_starts, seed=seed, step_duration=step_duration, progress=progress
+        f,
+        input=input,
+        trials=trials,
+        n_starts=n_starts,
+        seed=seed,
+        step_duration=step_duration,
+        progress=progress,
+        cycles=cycles,
     )
     document = document_of(study, title or _title(f), command, log)
     files = {} if folder is None else _write(document, folder, formats)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import dynsys
+from dynsys.reporting.cycles_section import cycles_figure
 from dynsys.reporting.document import Document, Figure
 from dynsys.reporting.figures import FIGURES, principal_axes, state_speeds
 from dynsys.reporting.findings import findings_of
@@ -40,6 +41,9 @@ def document_of(study: Study, title: str, command: str, training: TrainingLog | 
     gates = gates_figure(study.gate_times, None if study.gradients is None else study.gradients.horizon)
     if gates is not None:
         figures["gates"] = gates
+    orbits = cycles_figure(study)
+    if orbits is not None:
+        figures["cycles"] = orbits
     findings = findings_of(study)
     methods, references = methods_of(study, dynsys.__version__)
     reproducibility = _reproducibility(study, command)
@@ -145,6 +149,8 @@ def _data(
     }
     if study.certificates is not None:
         data["certificates"] = study.certificates
+    if study.cycles:
+        data["cycles"] = {str(p): found.to_dict() for p, found in study.cycles.items()}
     if study.lyapunov is not None:
         data["lyapunov"] = study.lyapunov
     if study.gradients is not None:

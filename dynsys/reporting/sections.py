@@ -10,6 +10,7 @@ import numpy as np
 from dynsys.gradients import GradientSpectrum
 from dynsys.maps import Map
 from dynsys.reporting.certificates_section import certificates_section
+from dynsys.reporting.cycles_section import cycles_section
 from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Section, Table
 from dynsys.reporting.exact_section import exact_section
 from dynsys.reporting.gates import gates_text
@@ -26,12 +27,14 @@ MODE_ROWS = 24
 def sections_of(study: Study, figures: dict[str, Figure]) -> tuple[Section, ...]:
     """All sections, in reading order."""
     exact = exact_section(study.exact)
-    proofs = certificates_section(study.certificates, study.fixed_points)
     slow = manifolds_section(study, figures)
+    proofs = certificates_section(study.certificates, study.fixed_points)
+    cycles = cycles_section(study, figures.get("cycles"))
     return (
         _model(study),
         _fixed_points(study, figures),
         attractors_section(study, figures),
+        *(() if cycles is None else (cycles,)),
         *(() if slow is None else (slow,)),
         *(() if exact is None else (exact,)),
         *(() if proofs is None else (proofs,)),
