@@ -124,7 +124,7 @@ def cycles_figure(study: Any) -> Figure | None:
                 label=f"period {p}", rasterized=len(z) > 2000,
             )  # fmt: skip
         largest = max(float(np.abs(z).max()) for z in every)
-        far = max(1.15, 1.08 * largest)
+        far = max(1.15, (1.08 if largest < 9.0 else 1.6) * largest)
         circle.set_xlim(-far, far)
         circle.set_ylim(-far, far)
         if far > 10.0:
@@ -142,7 +142,7 @@ def cycles_figure(study: Any) -> Figure | None:
         svg=svg,
         alt=f"{plural(count, 'cycle')} in {where}, and their multipliers; the largest modulus is {largest:.3f}.",
         caption=(
-            f"Left: {'the' if count == len(chosen) else 'the first'} {plural(count, 'cycle')} in {where}; filled and "
+            f"Left: {'the cycles' if count == len(chosen) else f'{count} of the cycles'} in {where}; filled and "
             "solid ones are stable, open and dotted ones unstable. Right: the multipliers of all cycles, once around "
             "the orbit, with the unit circle" + (" (symmetric logarithmic axes beyond 1)." if far > 10.0 else ".")
         ),
@@ -161,19 +161,20 @@ def cycles_section(study: Any, figure: Figure | None) -> Section | None:
         )
     ]
     for p, found in cycles.items():
-        said = plural(len(found), "cycle")
-        blocks.append(Paragraph(f"Period {p}: {said}. {completeness_text(found)}"))
-        if len(found):
-            blocks.append(_table(p, found))
+        blocks.append(Paragraph(f"Period {p}: {plural(len(found), 'cycle')}. {completeness_text(found)}"))
         blocks += [Paragraph(f"{note[0].upper()}{note[1:]}.") for note in found.notes if note not in study.f.notes]
+    if any(len(found) for found in cycles.values()):
+        blocks.append(_table(cycles))
     if figure is not None:
         blocks.append(figure)
     return Section("cycles", "Cycles", tuple(blocks))
 
 
-def _table(p: int, found: Cycles) -> Table:
+def _table(cycles: dict[int, Cycles]) -> Table:
+    every = [(found, i) for found in cycles.values() for i in range(len(found))]
     rows = tuple(
         (
+            str(found.period),
             str(i + 1),
             found.kinds[i] + (f" ({found.n_unstable[i]})" if found.kinds[i] == "saddle" else ""),
             multiplier(found.multipliers[i, 0]),
@@ -182,14 +183,14 @@ def _table(p: int, found: Cycles) -> Table:
             small(float(found.errors[i])),
             str(found.hits[i]),
         )
-        for i in range(min(len(found), MOST_ROWS))
+        for found, i in every[:MOST_ROWS]
     )
-    left = len(found) - len(rows)
+    left = len(every) - len(rows)
     return Table(
-        caption=f"Cycles of period {p}. In brackets: unstable directions of a saddle.",
-        header=("#", "kind", "leading multiplier", "$\\tau$ (steps)", "residual", "error", "hits"),
+        caption="Cycles. In brackets: unstable directions of a saddle.",
+        header=("period $p$", "#", "kind", "leading multiplier", "$\\tau$ (steps)", "residual", "error", "hits"),
         rows=rows,
-        align="llrrrrr",
+        align="rllrrrrr",
         note=(
             "Multiplier: per turn. $\\tau = -p/\\ln|\\mu|$, negative where the mode grows. Residual: largest "
             "$|F(x_t) - x_{t+1}|$; error: distance to the true orbit, to first order; hits: uniform starts that ended "
