@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dynsys.reporting.cycles_section import stable_text
 from dynsys.reporting.document import Finding
+from dynsys.reporting.findings_on_cycles import stable_text
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import with_error
 
