@@ -13,7 +13,8 @@ from cells.activations import sigmoid, tanh
 UPDATES = ("keeps-old", "takes-new")
 
 
-def _mix(update: str, z: Any, h: Any, candidate: Any) -> Any:
+def mix(update: str, z: Any, h: Any, candidate: Any) -> Any:
+    """The new state, in the convention of the update gate."""
     return z * h + (1 - z) * candidate if update == "keeps-old" else (1 - z) * h + z * candidate
 
 
@@ -48,6 +49,8 @@ class GRU(Cell):
     b_h: Bias = parameter_or_zeros()
     update: str = "keeps-old"
 
+    convention = "reset gate before the recurrent product"
+
     def __post_init__(self) -> None:
         checked_choice("GRU", "update", self.update, UPDATES)
         super().__post_init__()
@@ -56,7 +59,7 @@ class GRU(Cell):
         z = sigmoid(self.W_z @ x + self.U_z @ h + self.b_z)
         r = sigmoid(self.W_r @ x + self.U_r @ h + self.b_r)
         candidate = tanh(self.W_h @ x + self.U_h @ (r * h) + self.b_h)
-        return _mix(self.update, z, h, candidate)
+        return mix(self.update, z, h, candidate)
 
     def lost_rank(self, *blocks: Array) -> int:
         """The old state passes through the update gate, which is never zero: nothing is destroyed exactly."""
@@ -93,6 +96,8 @@ class GRUResetAfter(Cell):
     b_hn: Bias = parameter_or_zeros()
     update: str = "keeps-old"
 
+    convention = "reset gate after the recurrent product"
+
     def __post_init__(self) -> None:
         checked_choice("GRUResetAfter", "update", self.update, UPDATES)
         super().__post_init__()
@@ -101,7 +106,7 @@ class GRUResetAfter(Cell):
         z = sigmoid(self.W_z @ x + self.U_z @ h + self.b_z)
         r = sigmoid(self.W_r @ x + self.U_r @ h + self.b_r)
         candidate = tanh(self.W_h @ x + self.b_h + r * (self.U_h @ h + self.b_hn))
-        return _mix(self.update, z, h, candidate)
+        return mix(self.update, z, h, candidate)
 
     def lost_rank(self, *blocks: Array) -> int:
         """The old state passes through the update gate, which is never zero: nothing is destroyed exactly."""

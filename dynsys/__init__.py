@@ -11,8 +11,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "all_fixed_points": "proofs",
     "as_map": "combinators",
     "bptt": "through_time",
+    "certify": "proofs",
     "close_loop": "combinators",
     "drive": "combinators",
     "find_attractors": "attractors",
@@ -25,6 +27,7 @@ _WHERE = {
     "lyapunov_spectrum": "lyapunov",
     "mean_field": "random_networks",
     "propagation": "propagate",
+    "remedies": "cure",
     "report": "reporting",
     "save_npz": "loaders.save",
     "stack": "combinators",
@@ -39,8 +42,10 @@ _ROOMS = frozenset(["graphs", "propagate"])  # packages of functions that belong
 __all__ = [
     "Map",
     "__version__",
+    "all_fixed_points",
     "as_map",
     "bptt",
+    "certify",
     "close_loop",
     "drive",
     "find_attractors",
@@ -55,6 +60,7 @@ __all__ = [
     "mean_field",
     "propagate",
     "propagation",
+    "remedies",
     "report",
     "save_npz",
     "simulate",

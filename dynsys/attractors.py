@@ -36,6 +36,7 @@ class Attractor:
         n_starts: uniform starts that ended here. fraction: their share. interval: (2,) its Wilson 95 % interval.
         listed: row of the fixed point, or of the cycle of this period, in the lists that were given; None if it is in
             neither.
+        spacing: of sets without a period: how far a state of the set may be from the nearest of `states`, else None.
         note: what a reader should know.
     """
 
@@ -48,6 +49,7 @@ class Attractor:
     fraction: float
     interval: Array
     listed: int | None
+    spacing: float | None = None
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -240,6 +242,7 @@ def _collected(
             fraction=float(counts[i] / total),
             interval=wilson(counts[i], total),
             listed=listed[i][0] if i < len(listed) else None,
+            spacing=sets[i].spacing,
             note=sets[i].note,
         )
         for i in met

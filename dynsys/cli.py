@@ -19,6 +19,7 @@ from dynsys.commands.gradients import gradients
 from dynsys.commands.lyapunov import lyapunov
 from dynsys.commands.mean_field import mean_field
 from dynsys.commands.propagate import propagate
+from dynsys.commands.remedies import remedies
 from dynsys.commands.report import report
 from dynsys.errors import DynsysError, InputError, MissingPackageError
 
@@ -60,5 +61,5 @@ def main() -> None:
     """
 
 
-for command in (report, fixed_points, lyapunov, gradients, exact, mean_field, propagate, list_cells):
+for command in (report, fixed_points, lyapunov, gradients, exact, mean_field, remedies, propagate, list_cells):
     main.add_command(command)

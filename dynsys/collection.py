@@ -103,15 +103,21 @@ class Collection:
         at = np.full(len(ends), -1, dtype=np.int64)
         if not len(ends) or not len(roots):
             return at
+        roots = roots[self.clear[roots]]
+        if not len(roots):
+            return at
+        known = self.roots[roots]
+        squares = np.square(known).sum(axis=1) - 2.0 * ends @ known.T
+        nearest = squares.argmin(axis=1)
+        away = ends - known[nearest]
+        distance = np.abs(away).max(axis=1)
         F = self.f.advance(ends.T, self.input[:, np.newaxis]).T - ends
-        for r in roots[self.clear[roots]]:
-            away = ends - self.roots[r]
-            distance = np.abs(away).max(axis=1)
-            near = np.flatnonzero((at < 0) & (distance <= VICINITY * (1.0 + np.abs(self.roots[r]).max())))
-            if len(near):
-                step = np.linalg.solve(self.jacobians[r] - np.eye(len(away[0])), F[near].T).T
-                miss = np.abs(step - away[near]).max(axis=1)
-                at[near[miss <= LINEAR * distance[near] + SAME]] = r
+        near = distance <= VICINITY * (1.0 + np.abs(ends).max(axis=1))
+        for i in np.unique(nearest[near]):
+            mine = np.flatnonzero(near & (nearest == i))
+            step = np.linalg.solve(self.jacobians[roots[i]] - np.eye(F.shape[1]), F[mine].T).T
+            miss = np.abs(step - away[mine]).max(axis=1)
+            at[mine[miss <= LINEAR * distance[mine] + SAME]] = roots[i]
         return at
 
     def _take(self, states: Array, origin: str, count_hits: bool, counts: Integers) -> None:

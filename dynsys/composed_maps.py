@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -30,6 +30,9 @@ class Boxed(Map):
 
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         return self.inner.linearize_columns(state, input)
+
+    def equations_on(self, state: Any, input: Any) -> Any:
+        return self.inner.equations_on(state, input)
 
     def box(self, low: Array, high: Array) -> SearchBox | None:
         return self._box
@@ -70,6 +73,11 @@ class Driven(Map):
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         return WithoutInput(self.inner.linearize_columns(state, self._input()))
 
+    def equations_on(self, state: Any, input: Any) -> Any:
+        from dynsys.readings.balls import constant
+
+        return self.inner.equations_on(state, constant(self._input(), state))
+
     def box(self, low: Array, high: Array) -> SearchBox | None:
         return self.inner.box(self.inputs.min(axis=0), self.inputs.max(axis=0))
 
@@ -104,6 +112,11 @@ class Iterated(Map):
             links.append(f.linearize_columns(state, input))
             state = links[-1].next_state
         return Chain(links)
+
+    def equations_on(self, state: Any, input: Any) -> Any:
+        for f in self._steps:
+            state = f.equations_on(state, input)
+        return state
 
     def box(self, low: Array, high: Array) -> SearchBox | None:
         boxes = [f.box(low, high) for f in self._steps]
@@ -142,6 +155,9 @@ class ClosedLoop(Map):
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         heard = self.readout.linearize(state[self._f.output])
         return Feedback(self._f.linearize_columns(state, heard.next_state), heard, self._f.output)
+
+    def equations_on(self, state: Any, input: Any) -> Any:
+        return self._f.equations_on(state, self.readout.function(state[self._f.output]))
 
     def box(self, low: Array, high: Array) -> SearchBox | None:
         V, c = self.readout.V, self.readout.c
@@ -218,6 +234,13 @@ class Stacked(Map):
             total += lost
             input = f.advance(state[rows], input)[f.output]
         return total
+
+    def equations_on(self, state: Any, input: Any) -> Any:
+        parts = []
+        for f, rows in zip(self.layers, self._rows, strict=True):
+            parts.append(f.equations_on(state[rows], input))
+            input = parts[-1][f.output]
+        return np.concatenate(parts)
 
     def box(self, low: Array, high: Array) -> SearchBox | None:
         boxes = []

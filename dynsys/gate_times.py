@@ -69,12 +69,7 @@ def gate_time_constants(f: Any, start: ArrayLike | None = None, inputs: ArrayLik
     Source: C. Tallec & Y. Ollivier, ICLR 2018, arXiv 1804.11188.
     """
     f = as_map(f)
-    driving = sequence(f, np.zeros((100, f.input_size)) if inputs is None else inputs)
-    state, _ = start_columns(f, start, driving)
-    orbit = orbit_columns(f, state, driving, len(driving))
-    if not np.isfinite(orbit).all():
-        raise AnalysisError("the orbit leaves floating-point range: it runs off to infinity.")
-    factors = np.concatenate(list(_stretches(f, orbit, driving)))
+    factors = own_factors(f, start, inputs)
     kept = np.flatnonzero((factors != 0).any(axis=(0, 2)))
     with np.errstate(divide="ignore"):
         logs = np.log(np.abs(factors[:, kept]))
@@ -98,6 +93,16 @@ def gate_time_constants(f: Any, start: ArrayLike | None = None, inputs: ArrayLik
         direct=factors.mean(axis=(0, 2)),
         map_name=f.name,
     )
+
+
+def own_factors(f: Map, start: ArrayLike | None, inputs: ArrayLike | None) -> Array:
+    """(T, n, B): by how much each variable's last value enters its next one without passing a matrix, at every step."""
+    driving = sequence(f, np.zeros((100, f.input_size)) if inputs is None else inputs)
+    state, _ = start_columns(f, start, driving)
+    orbit = orbit_columns(f, state, driving, len(driving))
+    if not np.isfinite(orbit).all():
+        raise AnalysisError("the orbit leaves floating-point range: it runs off to infinity.")
+    return np.concatenate(list(_stretches(f, orbit, driving)))
 
 
 def _stretches(f: Map, orbit: Array, driving: Array) -> Any:

@@ -68,6 +68,10 @@ class Map(ABC):
     def box(self, low: Array, high: Array) -> SearchBox | None:
         """The reachable box while the input stays within `low` and `high`, each (m,); None where nothing bounds it."""
 
+    def equations_on(self, state: Any, input: Any) -> Any:
+        """The next states from states and inputs of another kind than numbers, e.g. intervals (`readings.balls`)."""
+        raise NotImplementedError(f"the equations of {self.name} cannot be run on anything but numbers")
+
     def lost_rank(self, state: Array, input: Array) -> Integers | None:
         """(B,) dimensions that one step from columns (n, B) destroys exactly; None where the equations do not tell."""
         return None
@@ -259,6 +263,12 @@ class CellMap(Map):
 
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         return TapeLinearization(self._equations, state, input, self._sizes, self.parameters, self._cache)
+
+    def equations_on(self, state: Any, input: Any) -> Any:
+        from dynsys.readings.balls import lifted_fields
+
+        outputs = self._equations(lifted_fields(self.cell, state))(*(state[rows] for _, rows in self.blocks), input)
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
     def lost_rank(self, state: Array, input: Array) -> Integers | None:
         lost = self.cell.lost_rank(*(state[rows] for _, rows in self.blocks), input)

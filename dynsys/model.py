@@ -111,6 +111,9 @@ class Model(Map):
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         return self.inner.linearize_columns(state, input)
 
+    def equations_on(self, state: Any, input: Any) -> Any:
+        return self.inner.equations_on(state, input)
+
     def box(self, low: Array, high: Array) -> SearchBox | None:
         return self.inner.box(low, high)
 

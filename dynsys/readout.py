@@ -21,15 +21,16 @@ class Readout:
     """An affine readout V h + c, or any function of columns (n, B) -> (r, B).
 
     Attributes:
-        V: (r, n), or None for a function. c: (r, 1), or None for a function.
+        V: (r, n), or None for a function. c: (r, 1), or None for a function. function: (n, B) columns to (r, B), on
+            any kind of values.
     """
 
     def __init__(self, function: Callable[[Any], Any], V: Array | None = None, c: Array | None = None) -> None:
-        self._function, self.V, self.c = function, V, c
+        self.function, self.V, self.c = function, V, c
 
     def columns(self, h: Array) -> Array:
         """The readout (r, B) of output columns (n, B)."""
-        answer = np.asarray(self._function(h), dtype=np.float64)
+        answer = np.asarray(self.function(h), dtype=np.float64)
         if answer.ndim != 2 or answer.shape[1] != h.shape[1]:
             raise ShapeError(f"a readout maps columns (n, B) to (r, B), this one gave {answer.shape} from {h.shape}.")
         return answer
@@ -43,7 +44,7 @@ class Readout:
     def linearize(self, h: Array) -> Linearization:
         """The readout with its derivative at output columns (n, B)."""
         try:
-            return _tape(self._function, h, len(self.columns(h[:, :1])))
+            return _tape(self.function, h, len(self.columns(h[:, :1])))
         except (Unreadable, TypeError, AttributeError):
             return DifferenceLinearization(lambda state, _: self.columns(state), h, np.zeros((0, 1)))
 

@@ -347,7 +347,7 @@ def test_flip_flop_report_holds_the_known_portrait(data: Any) -> None:
 def test_json_has_the_keys_of_the_contract(data: Any) -> None:
     assert {"schema_version", "verdict", "findings", "model", "fixed_points", "environment"} <= data.keys()
     assert {"lyapunov", "gradients"} <= data.keys()
-    assert data.keys() - KEYS <= {"portrait", "failures"}
+    assert data.keys() - KEYS <= {"portrait", "failures", "attractors", "wiring", "slow_manifolds"}
 
 
 def test_json_names_file_hash_seed_and_versions(data: Any) -> None:

@@ -46,8 +46,8 @@ def _named(cell: Any, readout: Any, initial_state: ArrayLike | None) -> dict[str
         affine = as_readout(readout)
         if affine.V is None or affine.c is None:
             raise InputError("only an affine readout can be stored: pass a matrix V (r, n), or a pair (V, c).")
-        if affine.V.shape[1] != cell.hidden_size:
-            raise InputError(f"the readout takes {affine.V.shape[1]} values, the cell has {cell.hidden_size} units.")
+        if affine.V.shape[1] != cell.output_size:
+            raise InputError(f"the readout takes {affine.V.shape[1]} values, the cell shows {cell.output_size}.")
         arrays |= {"V": affine.V, "c": affine.c}
     if initial_state is not None:
         start = numbers(initial_state, "initial_state")

@@ -17,6 +17,7 @@ from dynsys.reporting.figures import FIGURES, principal_axes, state_speeds
 from dynsys.reporting.findings import findings_of
 from dynsys.reporting.gates import gates_figure
 from dynsys.reporting.methods import methods_of
+from dynsys.reporting.portrait_figures import PORTRAIT_FIGURES
 from dynsys.reporting.sections import sections_of
 from dynsys.reporting.study import Study
 from dynsys.reporting.verdict import verdict_of
@@ -31,7 +32,7 @@ FINDING_FIELDS = (
 def document_of(study: Study, title: str, command: str) -> Document:
     """The whole report, ready to be rendered."""
     figures: dict[str, Figure] = {}
-    for name, draw in FIGURES.items():
+    for name, draw in (FIGURES | PORTRAIT_FIGURES).items():
         figure = draw(study)
         if figure is not None:
             figures[name] = figure
@@ -135,11 +136,16 @@ def _data(
             "henrici": study.fixed_points.points.henrici,
             "transient_growth": list(study.growth),
         },
+        "attractors": study.attractors.to_dict(),
+        "wiring": study.wiring.to_dict(),
+        "slow_manifolds": list(study.manifolds),
         "portrait": _portrait_data(study),
         "environment": dict(reproducibility),
     }
     if study.cycles:
         data["cycles"] = {str(p): found.to_dict() for p, found in study.cycles.items()}
+    if study.certificates is not None:
+        data["certificates"] = study.certificates
     if study.lyapunov is not None:
         data["lyapunov"] = study.lyapunov
     if study.gradients is not None:

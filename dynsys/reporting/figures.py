@@ -10,6 +10,7 @@ import numpy as np
 
 from dynsys.maps import Map
 from dynsys.reporting.document import Figure
+from dynsys.reporting.limit_set_marks import draw_limit_sets, draw_manifolds
 from dynsys.reporting.study import Study
 from dynsys.reporting.svg import COLOURS, figure_svg, style
 from dynsys.reporting.wording import number, percent, plural
@@ -71,9 +72,9 @@ def principal_axes(states: Array) -> tuple[Array, Array, Array]:
 
 
 def portrait(study: Study) -> Figure | None:
-    """Trajectories and fixed points in the plane of most variance of the trajectories."""
+    """Trajectories, fixed points and other limit sets in the plane of most variance of the trajectories."""
     states = study.visited.reshape(-1, study.f.state_size)
-    if study.f.state_size < 2 or len(states) < 3 or not len(study.fixed_points):
+    if study.f.state_size < 2 or len(states) < 3 or not (len(study.fixed_points) or len(study.attractors)):
         return None
     mean, axes, shares = principal_axes(states)
     panels = [(0, 1), (0, 2)] if len(axes) > 2 else [(0, 1)]
@@ -97,14 +98,30 @@ def portrait(study: Study) -> Figure | None:
             f"The state space as the network uses it: principal components fitted on the states of {where} (grey), "
             "fixed "
             "points projected into it. Filled circles are stable; open marks are unstable, their short lines the "
-            "directions in which they are left."
+            "directions in which they are left." + _also_drawn(study)
         ),
     )
+
+
+def _also_drawn(study: Study) -> str:
+    """What else is in the picture, for its caption."""
+    kinds = set(study.attractors.kinds)
+    said = []
+    if "cycle" in kinds:
+        said.append("cycles are closed polygons")
+    if kinds & {"invariant circle", "invariant torus", "chaos"}:
+        said.append("small dots are states on limit sets without a period")
+    if study.manifolds:
+        said.append("broad lines (or dots) are slow manifolds")
+    text = "; ".join(said)
+    return f" {text[0].upper()}{text[1:]}." if text else ""
 
 
 def _portrait_panel(plane: Any, study: Study, paths: Array, mean: Array, axes: Array) -> None:
     for path in paths.swapaxes(0, 1)[:24]:
         plane.plot(path[:, 0], path[:, 1], color=GREY, lw=0.5, alpha=0.45, zorder=1)
+    draw_manifolds(plane, study.manifolds, mean, axes)
+    draw_limit_sets(plane, study.attractors, mean, axes)
     points = study.fixed_points.points
     at = (points.states - mean) @ axes.T
     reach = 0.09 * max(float(np.ptp(np.concatenate([paths.reshape(-1, 2), at]), axis=0).max()), 1e-9)

@@ -9,10 +9,12 @@ import numpy as np
 
 from dynsys.gradients import GradientSpectrum
 from dynsys.maps import Map
+from dynsys.reporting.certificates_section import certificates_section
 from dynsys.reporting.cycles_section import cycles_section
 from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Section, Table
 from dynsys.reporting.exact_section import exact_section
 from dynsys.reporting.gates import gates_text
+from dynsys.reporting.portrait_sections import attractors_section, manifolds_section
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import even, minus, multiplier, number, percent, plural, small, with_error
 from dynsys.stability import TransientGrowth
@@ -26,11 +28,16 @@ def sections_of(study: Study, figures: dict[str, Figure]) -> tuple[Section, ...]
     """All sections, in reading order."""
     exact = exact_section(study.exact)
     cycles = cycles_section(study, figures.get("cycles"))
+    proofs = certificates_section(study.certificates, study.fixed_points)
+    slow = manifolds_section(study, figures)
     return (
         _model(study),
         _fixed_points(study, figures),
+        attractors_section(study, figures),
         *(() if cycles is None else (cycles,)),
+        *(() if slow is None else (slow,)),
         *(() if exact is None else (exact,)),
+        *(() if proofs is None else (proofs,)),
         _stability(study, figures),
         _modes(study, figures),
         _lyapunov(study, figures),
@@ -59,7 +66,7 @@ def _model(study: Study) -> Section:
     for layer, cell in enumerate(cells):
         lines = tuple(equations(cell))
         where = f"Layer {layer}: " if len(cells) > 1 else ""
-        convention = f", update {cell.update}" if hasattr(cell, "update") else ""
+        convention = "".join(f", {words}" for words in getattr(cell, "conventions", ()))
         title = f"{where}`{type(cell).__name__}`, {cell.hidden_size} units, {cell.input_size} inputs{convention}."
         if lines and lines in shown:
             blocks.append(Paragraph(f"{title} Same equations as above."))
@@ -101,7 +108,7 @@ def _fixed_points(study: Study, figures: dict[str, Figure]) -> Section:
     ]
     if len(points):
         blocks.append(_points_table(study))
-    blocks += [figures[name] for name in ("portrait", "speeds") if name in figures]
+    blocks += [figures[name] for name in ("hits", "portrait", "speeds") if name in figures]
     if len(result.slow) or result.stalled or result.rejected:
         blocks.append(
             Paragraph(
