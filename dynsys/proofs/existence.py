@@ -116,7 +116,7 @@ def existence(f: Map, state: Array, input: Array, claim: float, kind: Any, *, re
     slope, kink = there.slope(least)
     remainder = there.remainder(slope)
     Z = row_sum(remainder)
-    contracts = Z < 1 and (1 - Z) * least * (1 - 4 * EPS) >= Y
+    contracts = Z < 1 and Y <= (1 - Z) * least * (1 - 4 * EPS)
     if contracts:
         radius = float(up(up(Y / float(np.nextafter(1 - Z, 0))))) if Y else 0.0
         centre_low, centre_high = there.centre.bounds()
@@ -165,7 +165,7 @@ def _widest(there: _Neighbourhood, Y: float, least: float, most: float) -> float
         rung = (good + bad) // 2
         radius = min(least * 2.0**rung, most) if rung < steps else most
         Z = row_sum(there.remainder(there.slope(radius)[0]))
-        if Z < 1 and (1 - Z) * radius * (1 - 4 * EPS) >= Y:
+        if Z < 1 and Y <= (1 - Z) * radius * (1 - 4 * EPS):
             good = rung
         else:
             bad = rung
