@@ -239,7 +239,7 @@ def test_many_components_cost_no_more_than_their_nodes() -> None:
 
 
 def test_components_of_all_sizes_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cycles of 3 to 40 nodes and lonely nodes in shuffled order: k (n - k) / n on each, whatever is solved together."""
+    """Cycles of 3 to 40 nodes and lonely nodes in shuffled order: whatever is solved together."""
     sizes = np.random.default_rng(1).permutation(np.arange(1, 41))
     parts = [nx.cycle_graph(n) if n > 2 else nx.empty_graph(n) for n in sizes.tolist()]
     graph = as_graph(nx.disjoint_union_all(parts))
