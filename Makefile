@@ -19,6 +19,7 @@ check: .venv/test
 bench: .venv/test
 	$(BIN)/python benchmarks/fixed_points.py --seeds 3
 	$(BIN)/python benchmarks/jacobian.py --repeats 5
+	$(BIN)/python benchmarks/spmm.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
