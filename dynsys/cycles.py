@@ -37,8 +37,8 @@ class Cycles:
         errors: (k,) distance to the true orbit to first order, max norm. rounding: (k,) how much of it rounding alone
             can hide.
         multipliers: (k, n) complex eigenvalues of J_p ... J_1, dimensionless, per turn, by falling modulus.
-        multiplier_errors: (k, n). right_modes, left_modes: (k, n, n) eigenvectors of the product at states[:, 0], left^H
-            right = I. condition: (k, n).
+        multiplier_errors: (k, n). right_modes, left_modes: (k, n, n) eigenvectors of the product at states[:, 0],
+            left^H right = I. condition: (k, n).
         n_unstable, undecided: (k,) multipliers outside the unit circle, and within their error of it.
         kinds: (k,) "attractor", "saddle", "repeller" or "undecided".
         hits: (k,) uniform starts that ended here. found_by: (k,) where the orbit was first met.
@@ -180,6 +180,8 @@ def find_cycles(
             if p == 1:
                 fixed = find_fixed_points(f, vector, flat if len(flat) else None, int(n_starts), tol, seed)
                 pool.of(1).merge(fixed.states[:, np.newaxis], fixed.hits, "fixed-point search")
+                if n_starts:
+                    pool.search_patterns(1)
             else:
                 orbits = given if given.ndim == 3 else segments(f, given, vector, p)
                 pool.search(p, orbits[within_reach(orbits)] if given.ndim == 2 else orbits)
@@ -224,6 +226,8 @@ def _result(pool: Pool, p: int, seed: int, step_duration: float | None, fixed: A
     order = np.lexsort((seen.residuals, unstable))
     count = pool.affordable(p, pool.n_starts) if p > 1 or fixed is None else fixed.n_starts
     notes = f.notes
+    if p in pool.exact:
+        notes += (pool.exact[p],)
     if count < pool.n_starts:
         notes += (f"{count} of the {pool.n_starts} uniform starts asked for were drawn: each costs much",)
     return Cycles(
@@ -281,7 +285,7 @@ def _completeness(pool: Pool, p: int, count: int) -> Completeness:
 def _method(pool: Pool, count: int) -> str:
     return (
         f"Levenberg-Marquardt on the cyclic equations f(x_t) = x_(t+1) from {count} uniform starts in the box "
-        f"({pool.box.origin}), from orbits and their close returns, from ripples on shorter orbits, from points of other "
-        "periods, and from mixtures of the orbits found; Newton in float64 by orthogonal elimination; residual, error "
-        "and multipliers re-measured"
+        f"({pool.box.origin}), from orbits and their close returns, from ripples on shorter orbits, from points of "
+        "other periods, and from mixtures of the orbits found; Newton in float64 by orthogonal elimination; "
+        "residual, error and multipliers re-measured"
     )

@@ -11,6 +11,11 @@ from dynsys.cycles import Cycles
 from dynsys.fixed_points import FixedPoints
 from dynsys.tables import aligned
 
+CYCLE_FIELDS = (
+    "states", "residuals", "errors", "multipliers", "multiplier_errors", "right_modes", "left_modes", "n_unstable",
+    "undecided", "kinds", "hits", "found_by", "jacobians",
+)  # fmt: skip
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -116,6 +121,6 @@ def arrays(portraits: list[Portrait]) -> dict[str, Any]:
         for f in dataclasses.fields(points):
             out[f"{lead}{f.name}"] = np.asarray(getattr(points, f.name))
         for p, found in portrait.cycles.items():
-            for name in ("states", "residuals", "errors", "multipliers", "n_unstable", "undecided", "kinds", "hits"):
-                out[f"{lead}cycles{p}/{name}"] = np.asarray(getattr(found, name))
+            for name in CYCLE_FIELDS:
+                out[f"{lead}cycles_{p}_{name}"] = np.asarray(getattr(found, name))
     return out

@@ -10,6 +10,7 @@ import click
 
 import dynsys
 from dynsys.commands.common import (
+    cycles_option,
     duration_option,
     json_option,
     loaded,
@@ -34,7 +35,7 @@ from dynsys.errors import InputError
     "--starts", default=1024, show_default=True, type=click.IntRange(min=0), help="Uniform starts in the reachable box."
 )
 @click.option("--tol", default=1e-12, show_default=True, help="Largest residual, relative to 1 + max|x|.")
-@click.option("--cycles", "longest", type=click.IntRange(min=2), metavar="N", help="Also find cycles of period 2 to N.")
+@cycles_option
 @duration_option
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE.npz",
@@ -55,7 +56,7 @@ def fixed_points(
     trials: Path | None,
     starts: int,
     tol: float,
-    longest: int | None,
+    longest: int,
     step_duration: float | None,
     out: Path | None,
     certify: bool,
@@ -79,7 +80,7 @@ def fixed_points(
         },
     )  # fmt: skip
     say = progress(quiet) or (lambda done, total, message: None)
-    stages = len(vectors) * (1 + (longest is not None) + certify + (plots is not None))
+    stages = len(vectors) * (1 + (longest > 1) + certify + (plots is not None))
     portraits: list[Portrait] = []
     done = 0
     for k, constant in enumerate(vectors):
@@ -88,10 +89,10 @@ def fixed_points(
         search = partial(
             dynsys.find_fixed_points, f, constant, given, starts, tol, seed, step_duration=step_duration, prove=certify
         )
-        found = kept.part("fixed-points", {"input": constant.tolist()}, search)
+        found = kept.part("fixed-points", {"input": constant.tolist(), "prove": certify}, search)
         done += 1
         cycles: dict[int, Any] = {}
-        if longest is not None:
+        if longest > 1:
             say(done, stages, f"{where}searching for cycles")
             periods = range(2, longest + 1)
             search = partial(
@@ -150,7 +151,6 @@ def _save(portraits: list[Any], out: Path) -> None:
 
 
 def _show(portraits: list[Any], as_json: bool) -> None:
-    from dynsys.jsonable import dumps
     from dynsys.portraits import changes, changes_text
 
     if len(portraits) == 1:

@@ -57,15 +57,15 @@ def around(J: Array, lost: Integers | None = None, drift: Array | None = None) -
     drift = np.zeros(k) if drift is None else drift
     errors = stability.multiplier_errors(P, spectrum.condition, drift + (p - 1) * n * EPS * size)
     if n > 1 and p > 1:
-        for i in np.flatnonzero((errors > ENOUGH * np.abs(values)).any(axis=1)):
+        for i in map(int, np.flatnonzero((errors > ENOUGH * np.abs(values)).any(axis=1))):
             fine, rounding = graded_eigenvalues(J[i])
             ours = rounding + spectrum.condition[i] * drift[i] * np.minimum(1.0, np.abs(fine) / max(size[i], 1e-300))
             better = ours < errors[i]
             values[i], errors[i] = np.where(better, fine, values[i]), np.where(better, ours, errors[i])
     if lost is not None:
-        for i, count in enumerate(lost):
+        for row, count in enumerate(lost):
             if count:
-                values[i, n - count :], errors[i, n - count :] = 0.0, 0.0
+                values[row, n - count :], errors[row, n - count :] = 0.0, 0.0
     return Monodromy(P, values, errors, spectrum.right_modes, spectrum.left_modes, spectrum.condition)
 
 
@@ -91,18 +91,25 @@ def graded_eigenvalues(J: Array) -> tuple[Complex, Array]:
         ends = _split(factors[p - 1])
         if len(ends) == n:
             break
+    norms = [float(np.linalg.norm(matrix, 2)) for matrix in J]
     values, errors = np.zeros(n, dtype=np.complex128), np.zeros(n)
     begin = 0
     for end in ends:
         block = slice(begin, end)
-        product, size = np.eye(end - begin), 1.0
+        product, sizes = np.eye(end - begin), []
         for factor in factors:
             product = factor[block, block] @ product
-            size *= float(np.linalg.norm(factor[block, block], 2))
+            sizes.append(float(np.linalg.norm(factor[block, block], 2)))
+        # Every factor is known to eps times its own norm, however small this block of it.
+        lost = (
+            EPS
+            * n
+            * float(np.prod(sizes))
+            * sum(whole / max(own, 1e-300) for whole, own in zip(norms, sizes, strict=True))
+        )
         found = stability.modes(product[np.newaxis])
         values[block] = found.multipliers[0]
-        rounding = np.array([10.0 * p * (end - begin) * EPS * size])
-        errors[block] = stability.multiplier_errors(product[np.newaxis], found.condition, rounding)[0]
+        errors[block] = stability.multiplier_errors(product[np.newaxis], found.condition, np.array([lost]))[0]
         begin = end
     order = stability.by_modulus(values)
     return values[order], errors[order]

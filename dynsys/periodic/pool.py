@@ -12,13 +12,14 @@ from dynsys.periodic import starts as from_where
 from dynsys.periodic.apart import distinct_orbits, divisors, in_phase, minimal_periods
 from dynsys.periodic.multipliers import Monodromy, around
 from dynsys.periodic.newton import polish, shoot
+from dynsys.periodic.pieces import exact_orbits, piecewise_form
 from dynsys.periodic.shooting import defects, inverse_norms, solve_cyclic
 from dynsys.points import LARGEST_ERROR
 from dynsys.types import Array, Booleans, Integers
 
 SAME = 1e-7  # polished orbits closer than this (relative to 1 + |x|) are one orbit
 NEARLY = 1e-4  # an orbit whose position is not known may be a shorter one in disguise only within this
-BUDGET = 1 << 31  # uniform starts times period times state variables cubed
+BUDGET = 1 << 28  # uniform starts times period times state variables cubed
 ORBITS, SETTLE, WINDOW = 128, 1000, 100  # orbits followed, steps until they are looked at, and steps looked at
 MIXING_ROUNDS = 4
 PHASES = 64  # orbits of each other period whose points are starts
@@ -91,6 +92,7 @@ class Pool:
         self.by_period: dict[int, Found] = {}
         self.stalled: dict[int, int] = {}
         self.rejected: dict[int, int] = {}
+        self.exact: dict[int, str] = {}
         self._ends: Array | None = None
 
     def of(self, period: int) -> Found:
@@ -120,11 +122,30 @@ class Pool:
             segments = from_where.segments(f, chosen, self.input, p)
             self.add(p, segments[from_where.within_reach(segments)], "points of another period")
         self._mix(p, count)
+        self.search_patterns(p)
         if self.index(p)[0] not in (None, 1):
             # The signs say that something is missing: search on before reporting it.
             more = from_where.uniform(f, box, self.input, p, self.affordable(p, 4 * count), rng)
             self.add(p, more, "further uniform start")
             self._mix(p, count)
+
+    def search_patterns(self, p: int) -> None:
+        """For a piecewise-linear network of few units: all its orbits, by their activation patterns."""
+        form = piecewise_form(self.f, self.input)
+        if form is None:
+            return
+        exact = exact_orbits(form, p)
+        if exact is None:
+            self.exact[p] = (
+                "piecewise linear, but with too many activation patterns to go through: the list may be incomplete"
+            )
+            return
+        self.take(p, exact.orbits, np.zeros(len(exact.orbits), dtype=np.int64), "activation patterns")
+        singular = f"; {exact.singular} of them are singular and may hold a continuum" if exact.singular else ""
+        self.exact[p] = (
+            f"piecewise linear: all {exact.sequences} possible sequences of activation patterns were solved, so that "
+            f"no isolated orbit is missing but by rounding{singular}"
+        )
 
     def add(self, p: int, starts: Array, origin: str, count_hits: bool = False) -> int:
         """Search from `starts` (B, p, n); returns how many new orbits of minimal period p that gave."""
@@ -242,4 +263,4 @@ def index_signs_around(turn: Monodromy, turns: int) -> tuple[Integers, Booleans]
     clear = (np.abs(1.0 - power) > 2.0 * error).all(axis=1)
     real = np.abs(mu.imag) == 0.0
     negative = (real & (power.real > 1.0)).sum(axis=1)
-    return np.where(negative % 2 == 0, 1, -1), clear
+    return np.where(negative % 2 == 0, 1, -1).astype(np.int64), np.asarray(clear)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsys.maps import Map
 from dynsys.batched_solves import solve_each
+from dynsys.maps import Map
 from dynsys.types import Array
 
 
@@ -85,7 +85,7 @@ def solve_damped(J: Array, gradient: Array, damping: Array) -> Array:
 
     A^T A is block tridiagonal up to its corners, and positive definite: block elimination needs no pivoting.
     """
-    p, count, n, _ = J.shape
+    p, _, n, _ = J.shape
     transposed = J.swapaxes(2, 3)
     H = transposed @ J
     H[..., np.arange(n), np.arange(n)] += 1.0 + damping[:, np.newaxis]

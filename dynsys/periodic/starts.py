@@ -10,7 +10,7 @@ import numpy as np
 from dynsys.maps import Map, SearchBox
 from dynsys.orbits import orbit_columns
 from dynsys.search_box import FAR
-from dynsys.types import Array, Complex
+from dynsys.types import Array, Booleans, Complex
 
 AMPLITUDES = (1e-3, 0.03, 0.1, 0.3, 0.7)  # of the ripples put on a known orbit, in units of the box
 
@@ -32,13 +32,13 @@ def uniform(f: Map, box: SearchBox, input: Array, p: int, count: int, generator:
     orbits = segments(f, points[follow, 0], input, p)
     inside = within_reach(orbits)
     points[np.flatnonzero(follow)[inside]] = orbits[inside]
-    return points
+    return np.asarray(points)
 
 
-def within_reach(orbits: Array) -> Array:
+def within_reach(orbits: Array) -> Booleans:
     """(B,) which orbits are finite and not far out."""
     with np.errstate(invalid="ignore"):
-        return np.asarray((np.abs(orbits) < FAR).all(axis=(1, 2)))
+        return np.asarray((np.abs(orbits) < FAR).all(axis=(1, 2)), dtype=np.bool_)
 
 
 def settled(f: Map, first: Array, input: Array, steps: int) -> Array:
@@ -122,4 +122,4 @@ def mixtures(orbits: Array, most: int, generator: np.random.Generator) -> Array:
     b = orbits[second[:, np.newaxis], (np.arange(p) + shift[:, np.newaxis]) % p]
     middle = generator.random(len(first)) < 0.5
     choose = generator.random((len(first), 1, n)) < 0.5
-    return np.where(middle[:, np.newaxis, np.newaxis], (a + b) / 2.0, np.where(choose, a, b))
+    return np.asarray(np.where(middle[:, np.newaxis, np.newaxis], (a + b) / 2.0, np.where(choose, a, b)))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import dynsys
+from dynsys.reporting.cycles_section import cycles_figure
 from dynsys.reporting.document import Document, Figure
 from dynsys.reporting.figures import FIGURES, principal_axes, state_speeds
 from dynsys.reporting.findings import findings_of
@@ -19,8 +20,10 @@ from dynsys.reporting.methods import methods_of
 from dynsys.reporting.portrait_figures import PORTRAIT_FIGURES
 from dynsys.reporting.sections import sections_of
 from dynsys.reporting.study import Study
+from dynsys.reporting.training import training_section
 from dynsys.reporting.verdict import verdict_of
 from dynsys.reporting.wording import number, plural
+from dynsys.training_log import TrainingLog
 
 SCHEMA_VERSION = "1.0"
 FINDING_FIELDS = (
@@ -28,7 +31,7 @@ FINDING_FIELDS = (
 )  # fmt: skip
 
 
-def document_of(study: Study, title: str, command: str) -> Document:
+def document_of(study: Study, title: str, command: str, training: TrainingLog | None = None) -> Document:
     """The whole report, ready to be rendered."""
     figures: dict[str, Figure] = {}
     for name, draw in (FIGURES | PORTRAIT_FIGURES).items():
@@ -38,11 +41,17 @@ def document_of(study: Study, title: str, command: str) -> Document:
     gates = gates_figure(study.gate_times, None if study.gradients is None else study.gradients.horizon)
     if gates is not None:
         figures["gates"] = gates
+    orbits = cycles_figure(study)
+    if orbits is not None:
+        figures["cycles"] = orbits
     findings = findings_of(study)
     methods, references = methods_of(study, dynsys.__version__)
     reproducibility = _reproducibility(study, command)
     verdict = verdict_of(study, findings)
     data = _data(study, verdict, findings, reproducibility)
+    watched = training_section(training)
+    if training is not None:
+        data["training"] = {"header": training.header, "records": list(training.records), "broken": training.broken}
     return Document(
         title=title,
         subtitle=f"Stability report: {study.f.name}",
@@ -50,7 +59,7 @@ def document_of(study: Study, title: str, command: str) -> Document:
         severity=findings[0].severity if findings else "info",
         findings=findings,
         facts=_facts(study),
-        sections=sections_of(study, figures),
+        sections=(*sections_of(study, figures), *(() if watched is None else (watched,))),
         methods=methods,
         references=references,
         reproducibility=reproducibility,
@@ -140,6 +149,8 @@ def _data(
     }
     if study.certificates is not None:
         data["certificates"] = study.certificates
+    if study.cycles:
+        data["cycles"] = {str(p): found.to_dict() for p, found in study.cycles.items()}
     if study.lyapunov is not None:
         data["lyapunov"] = study.lyapunov
     if study.gradients is not None:

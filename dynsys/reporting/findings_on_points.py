@@ -259,7 +259,7 @@ def settling(study: Study) -> Iterator[Finding]:
             shown=periods,
             method=method,
             meaning="A network can hold its memories in stable cycles; fixed points alone do not describe it.",
-            advice="Analyse `dynsys.iterate(f, p)`: its fixed points are the cycles of period p.",
+            advice="See the section on cycles for what they are and how stable they are.",
             section="attractors",
         )
     if basins.elsewhere > 0:

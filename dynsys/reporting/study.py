@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
 
 from dynsys import seeds
 from dynsys.alignment import Alignment, mode_alignment
-from dynsys.attractors import Attractors, find_attractors
+from dynsys.attractors import Attractors, find_attractors, known_orbits
 from dynsys.basins import Basins, basins_of
 from dynsys.combinators import as_map
+from dynsys.cycles import Cycles
 from dynsys.errors import AnalysisError
 from dynsys.fixed_points import FixedPoints, find_fixed_points
 from dynsys.gate_times import GateTimes, gate_time_constants
-from dynsys.gradients import GradientSpectrum, gradient_spectrum
+from dynsys.gradients import GradientSpectrum, gradient_spectrum, lag_ladder
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import Map
 from dynsys.orbits import simulate
@@ -72,6 +73,7 @@ class Study:
     exact: Any = None
     certificates: Certificates | None = None
     gate_times: GateTimes | None = None
+    cycles: dict[int, Cycles] = field(default_factory=dict)
 
 
 def run_study(
@@ -83,8 +85,14 @@ def run_study(
     seed: int = 0,
     step_duration: float | None = None,
     progress: Progress | None = None,
+    cycles: int = 0,
 ) -> Study:
-    """Run the analyses of a report on `f` at the constant `input`, and on `trials` where they are given."""
+    """Run the analyses of a report on `f` at the constant `input`, and on `trials` where they are given.
+
+    Cycles are looked for of the periods that orbits end on, and of all periods up to `cycles`.
+    """
+    from dynsys.reporting.cycles_section import report_cycles
+
     f = as_map(f)
     say = progress or (lambda done, total, message: None)
     vector = f.input_vector(input)
@@ -99,7 +107,9 @@ def run_study(
     say(2, STAGES, "following orbits to where they end")
     count, exponent_steps = _orbit_budget(f.state_size)
     attractors = find_attractors(f, fixed_points=found, n_starts=count, exponent_steps=exponent_steps, seed=seed + 1)
-    wired = wiring(f, found, attractors=attractors, exponent_steps=exponent_steps, seed=seed)
+    listed = report_cycles(f, vector, attractors, cycles, n_starts, seed, step_duration)
+    attractors = attractors.matched(known_orbits(found, listed))
+    wired = wiring(f, found, cycles=listed, attractors=attractors, exponent_steps=exponent_steps, seed=seed)
     manifolds = slow_manifolds(f, found, seed=seed)
     V = getattr(getattr(f, "readout", None), "V", None)
     alignment = mode_alignment(found.points, V, f.output)
@@ -131,6 +141,7 @@ def run_study(
         exact=exact_points(f, vector),
         certificates=_certificates(f, found),
         gate_times=gate_times,
+        cycles=listed,
     )
 
 
@@ -203,8 +214,3 @@ def _gate_times(f: Map, trials: Trials | None, input: Array, seed: int) -> GateT
         return gate_time_constants(f, _typical(f, input, seed), driving)
     except AnalysisError:
         return None
-
-
-def lag_ladder(longest: int) -> list[int]:
-    """About 24 lags from 1 to `longest`, even in their logarithm."""
-    return sorted({round(float(lag)) for lag in np.geomspace(1, longest, 24)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dynsys.reporting.cycles_section import stable_text
 from dynsys.reporting.document import Finding
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import percent, with_error
@@ -17,7 +18,11 @@ def verdict_of(study: Study, findings: tuple[Finding, ...]) -> str:
         widest = study.manifolds[0]
         parts.append(f"a slow {widest.kind} ({percent(widest.relative_extent)} of the box)")
     if "stable-cycles" in ids:
-        parts.append(_cycles(study))
+        stable = stable_text(study.cycles)
+        resting = {"attractor", "undecided"} & set(study.fixed_points.points.kinds)
+        if not resting:
+            parts.append("no stable fixed point")
+        parts.append(stable or "part of the state space ends in cycles")
     parts += _moving(study)
     if study.lyapunov is not None:
         said = {
@@ -54,16 +59,6 @@ def _moving(study: Study) -> list[str]:
             who = "every orbit ends" if share == 1.0 else f"{percent(share)} of orbits end"
             said.append(f"{who} on {one if count == 1 else f'one of {count} {many}'}")
     return said
-
-
-def _cycles(study: Study) -> str:
-    """How many stable cycles orbits end on, e.g. "8 stable 2-cycles"."""
-    periods = [a.period for a in study.attractors.attractors if a.kind == "cycle"]
-    if len(periods) == 1:
-        return f"a stable {periods[0]}-cycle"
-    if len(set(periods)) == 1:
-        return f"{len(periods)} stable {periods[0]}-cycles"
-    return f"{len(periods)} stable cycles of periods {', '.join(str(p) for p in sorted({p for p in periods if p}))}"
 
 
 def _points_verdict(study: Study, where: str, ids: set[str]) -> str:
