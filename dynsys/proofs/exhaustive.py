@@ -133,7 +133,9 @@ def _first(f: Map, input: Array, where: SearchBox, starts: ArrayLike | None) -> 
 
     if starts is not None:
         return np.asarray(starts, dtype=np.float64).reshape(-1, f.state_size)
-    return find_fixed_points(Boxed(f, SearchBox(where.low, where.high, False, where.origin)), input, n_starts=256).states
+    return find_fixed_points(
+        Boxed(f, SearchBox(where.low, where.high, False, where.origin)), input, n_starts=256
+    ).states
 
 
 @final

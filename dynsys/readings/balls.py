@@ -530,8 +530,6 @@ def seeded(box: Any, watch: Watch) -> Enclosed:
     return Enclosed(box, identity, watch)
 
 
-
-
 def lifted_fields(cell: Any, like: Enclosed) -> dict[str, Enclosed]:
     """The parameters and plain numbers of a cell as intervals: what its equations make of them is then rounded too."""
     fields = dict(cell.parameters)

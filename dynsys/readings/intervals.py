@@ -68,9 +68,7 @@ class Intervals:
     def ball(self) -> tuple[Array, Array]:
         """A centre (any number will do) and a radius that covers the interval around it."""
         with np.errstate(all="ignore"):
-            middle = np.where(
-                np.isfinite(self.low) & np.isfinite(self.high), 0.5 * self.low + 0.5 * self.high, 0.0
-            )
+            middle = np.where(np.isfinite(self.low) & np.isfinite(self.high), 0.5 * self.low + 0.5 * self.high, 0.0)
             radius = np.maximum(up(self.high - middle), up(middle - self.low))
         return middle, np.where(self.low == self.high, 0.0, radius)
 
