@@ -113,10 +113,21 @@ class Cell(ABC):
         return {}
 
     @property
+    def euler_step(self) -> float | None:
+        """The time step, in units of the time constant, of a cell that is an Euler step in continuous time.
+
+        None where it is none, or is meant as a map of its own.
+        """
+        return None
+
+    @property
     def conventions(self) -> list[str]:
-        """The choices in use, in words: that of the class, and every option that is a name, e.g. "update keeps-old"."""
+        """The choices in use, in words: that of the class, and every option that is a name, e.g. "update keeps-old".
+
+        Without the activations, which the equations show.
+        """
         fields = dataclasses.fields(typing.cast(Any, self))
-        named = [f.name for f in fields if isinstance(getattr(self, f.name), str)]
+        named = [f.name for f in fields if isinstance(getattr(self, f.name), str) and "activation" not in f.name]
         own = [self.convention] if self.convention else []
         return own + [f"{name.replace('_', ' ')} {getattr(self, name)}" for name in named]
 

@@ -33,6 +33,11 @@ class AntisymmetricRNN(Cell):
             checked_number("AntisymmetricRNN", name, getattr(self, name), 0.0)
         super().__post_init__()
 
+    @property
+    def euler_step(self) -> float | None:
+        """epsilon."""
+        return self.epsilon or None
+
     def step(self, h: Any, x: Any) -> Any:
         activate = ACTIVATIONS[self.activation]
         return h + self.epsilon * activate(self.U @ h - self.U.T @ h - self.gamma * h + self.W @ x + self.b)

@@ -42,6 +42,11 @@ class EchoState(Cell):
         check_alpha("EchoState", self.alpha)
         super().__post_init__()
 
+    @property
+    def euler_step(self) -> float | None:
+        """alpha = dt / tau; None with alpha = 1, the plain map."""
+        return self.alpha if self.alpha < 1 else None
+
     def step(self, h: Any, x: Any) -> Any:
         return (1 - self.alpha) * h + self.alpha * np.tanh(self.W @ x + self.U @ h + self.b)
 

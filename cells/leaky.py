@@ -85,6 +85,11 @@ class LeakyRNN(Cell):
                 "what one unit sends, all of one sign. Pass the effective weights, or leave `signs` out."
             )
 
+    @property
+    def euler_step(self) -> float | None:
+        """alpha = dt / tau; None with alpha = 1, the plain map."""
+        return self.alpha if self.alpha < 1 else None
+
     def step(self, h: Any, x: Any) -> Any:
         activate = ACTIVATIONS[self.activation]
         if self.equation == "rates":

@@ -52,6 +52,11 @@ class LowRankRNN(Cell):
         """Columns of M and N, r."""
         return int(self.M.shape[1])
 
+    @property
+    def euler_step(self) -> float | None:
+        """alpha = dt / tau; None with alpha = 1, the plain map."""
+        return self.alpha if self.alpha < 1 else None
+
     def step(self, h: Any, x: Any) -> Any:
         activate = ACTIVATIONS[self.activation]
         if self.equation == "currents":
@@ -131,6 +136,11 @@ class LatentRNN(Cell):
     @property
     def state_blocks(self) -> dict[str, int]:
         return {"k": int(self.M.shape[1])}
+
+    @property
+    def euler_step(self) -> float | None:
+        """alpha = dt / tau; None with alpha = 1, the plain map."""
+        return self.alpha if self.alpha < 1 else None
 
     def step(self, k: Any, x: Any) -> Any:
         activate = ACTIVATIONS[self.activation]

@@ -34,7 +34,8 @@ class OrthogonalRNN(Cell):
     """Orthogonal network: h' = s(gain U h + W x + b) with U^T U = I, which is checked.
 
     Shapes: h (n,), x (m,), W (n, m), U (n, n), b (n,); `gain` dimensionless, 1 where lengths are to be kept.
-    `activation` s is any of the named ones, or "modrelu": h' = sign(a) max(|a| + b, 0), a = gain U h + W x.
+    `activation` s is any of the named ones, or "modrelu": h' = sign(a) max(|a| + b, 0), a = gain U h + W x,
+    which jumps at a = 0 where b > 0.
     U from free parameters: `from_skew` takes U = exp(A - A^T), any n x n matrix A giving an orthogonal U;
     `from_unitary` takes a complex unitary matrix as real blocks [[Re, -Im], [Im, Re]], n = 2 times its size.
     Sources: M. Arjovsky, A. Shah and Y. Bengio, ICML 2016, arXiv 1511.06464 (unitary, modReLU); M. Lezcano-Casado and

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -11,7 +12,7 @@ from dynsys import seeds
 from dynsys.basins import wilson
 from dynsys.combinators import as_map
 from dynsys.errors import InputError
-from dynsys.following import AWAY
+from dynsys.following import AWAY, same_orbit
 from dynsys.limit_sets import LimitSet, limit_sets
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, numbers
@@ -108,6 +109,16 @@ class Attractors:
     def intervals(self) -> Array:
         """(k, 2) Wilson 95 % intervals of the fractions."""
         return np.array([a.interval for a in self.attractors]).reshape(-1, 2)
+
+    def matched(self, listed: list[tuple[int, Array]]) -> Attractors:
+        """The same, with the periodic ones matched with other lists: (row, states (p, n)) of each stable orbit."""
+        attractors = tuple(
+            dataclasses.replace(a, listed=next((row for row, orbit in listed if same_orbit(a.states, orbit)), None))
+            if a.period is not None
+            else a
+            for a in self.attractors
+        )
+        return dataclasses.replace(self, attractors=attractors)
 
     def share(self, kind: str) -> float:
         """Share of the starts that ended on sets of this kind."""

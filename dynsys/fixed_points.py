@@ -16,7 +16,7 @@ from dynsys.combinators import as_map
 from dynsys.completeness import Completeness, chao1
 from dynsys.errors import InputError, ShapeError
 from dynsys.limits import one_blas_thread
-from dynsys.maps import Map, SearchBox, numbers
+from dynsys.maps import Map, SearchBox, numbers, require_one_step
 from dynsys.points import Points, points_at
 from dynsys.search_box import search_box
 from dynsys.types import Array, ArrayLike, Progress
@@ -141,6 +141,7 @@ def find_fixed_points(
     Raises: InputError for a time-varying input, wrong shapes, or nothing to start from.
     """
     f = as_map(f)
+    require_one_step(f)
     vector = f.input_vector(input)
     given = _starts(f, starts)
     if int(n_starts) != n_starts:

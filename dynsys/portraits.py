@@ -11,6 +11,11 @@ from dynsys.cycles import Cycles
 from dynsys.fixed_points import FixedPoints
 from dynsys.tables import aligned
 
+CYCLE_FIELDS = (
+    "states", "residuals", "errors", "multipliers", "multiplier_errors", "right_modes", "left_modes", "n_unstable",
+    "undecided", "kinds", "hits", "found_by", "jacobians",
+)  # fmt: skip
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -20,19 +25,26 @@ class Portrait:
     fixed_points: FixedPoints
     cycles: dict[int, Cycles] = field(default_factory=dict)
     certificates: Any = None
+    cycle_certificates: dict[int, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The fixed points at top level, with the cycles under their own key."""
         out = self.fixed_points.to_dict()
         if self.cycles:
             out["cycles"] = {str(p): found.to_dict() for p, found in self.cycles.items()}
+            for p, proofs in self.cycle_certificates.items():
+                out["cycles"][str(p)]["certificates"] = proofs
         if self.certificates is not None:
             out["certificates"] = self.certificates
         return out
 
     def __str__(self) -> str:
         proofs = "" if self.certificates is None else f"\n{self.certificates}"
-        return "\n\n".join([f"{self.fixed_points}{proofs}", *map(str, self.cycles.values())])
+        cycles = [
+            f"{found}\n{self.cycle_certificates[p]}" if len(found) and p in self.cycle_certificates else str(found)
+            for p, found in self.cycles.items()
+        ]
+        return "\n\n".join([f"{self.fixed_points}{proofs}", *cycles])
 
 
 def changes(portraits: list[Portrait]) -> list[dict[str, Any]]:
@@ -109,6 +121,6 @@ def arrays(portraits: list[Portrait]) -> dict[str, Any]:
         for f in dataclasses.fields(points):
             out[f"{lead}{f.name}"] = np.asarray(getattr(points, f.name))
         for p, found in portrait.cycles.items():
-            for name in ("states", "residuals", "errors", "multipliers", "n_unstable", "undecided", "kinds", "hits"):
-                out[f"{lead}cycles{p}/{name}"] = np.asarray(getattr(found, name))
+            for name in CYCLE_FIELDS:
+                out[f"{lead}cycles_{p}_{name}"] = np.asarray(getattr(found, name))
     return out

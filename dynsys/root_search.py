@@ -26,7 +26,7 @@ MEMORY = 1 << 29  # bytes of matrices held at a time
 PIECE = 1 << 24  # bytes of Jacobians formed at a time, to stay in the processor's cache
 SAVED = 0.7  # share of accepted steps below which the Jacobians of these alone are formed
 FIRST_DAMPING = 0.03  # larger: attractors are met less often than repellers; smaller: large systems stall more
-LONGER = 2.0  # how the longest step allowed grows each time it was taken and did good, where no wall bounds the search
+LONGER = 4.0  # how the longest step allowed grows each time it was taken and did good, where no wall bounds the search
 
 
 @final

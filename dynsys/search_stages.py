@@ -126,7 +126,7 @@ def _follow_paths(found: Collection, generator: np.random.Generator, left: list[
     count, steps = (PATHS, PATH_STEPS) if found.reach.invariant else (UNBOUNDED_PATHS, UNBOUNDED_STEPS)
     can = int(min(left[0], found.allowance))
     count = min(count, can // 150)
-    if not count and len(found):
+    if count < 1 and len(found):
         return
     low, high = np.maximum(found.box.low, -1.0), np.minimum(found.box.high, 1.0)
     low, high = np.where(low < high, low, found.box.low), np.where(low < high, high, found.box.high)
@@ -139,7 +139,7 @@ def _follow_paths(found: Collection, generator: np.random.Generator, left: list[
 
 def _beyond(n: int) -> int:
     """Steps that a path is followed after its first fixed point."""
-    return 150 if n <= LARGE else 40
+    return 150 if n <= LARGE else 40 if n <= 4 * LARGE else 10
 
 
 def _within(found: Collection, states: Array) -> Array:

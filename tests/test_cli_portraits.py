@@ -61,7 +61,7 @@ def test_cycles_are_found_on_request(tmp_path: Path) -> None:
     assert data["cycles"]["3"]["states"] == []
     with np.load(out) as saved:
         assert saved["states"].shape == (1, 3)
-        assert saved["cycles2/states"].shape == (13, 2, 3)
+        assert saved["cycles_2_states"].shape == (13, 2, 3)
 
 
 def test_several_inputs_are_saved_by_number(model: str, tmp_path: Path) -> None:
@@ -108,4 +108,4 @@ def test_wrong_inputs_say_which_and_what_is_needed(model: str) -> None:
     result = CliRunner().invoke(main, ["fixed-points", model, "--input", "0,0", "--input", "1"])
     assert result.exit_code == 2
     assert "2 inputs" in result.output
-    assert CliRunner().invoke(main, ["fixed-points", model, "--cycles", "1"]).exit_code == 2
+    assert CliRunner().invoke(main, ["fixed-points", model, "--cycles", "-1"]).exit_code == 2

@@ -10,6 +10,7 @@ import click
 
 import dynsys
 from dynsys.commands.common import (
+    cycles_option,
     duration_option,
     json_option,
     loaded,
@@ -34,13 +35,15 @@ from dynsys.errors import InputError
     "--starts", default=1024, show_default=True, type=click.IntRange(min=0), help="Uniform starts in the reachable box."
 )
 @click.option("--tol", default=1e-12, show_default=True, help="Largest residual, relative to 1 + max|x|.")
-@click.option("--cycles", "longest", type=click.IntRange(min=2), metavar="N", help="Also find cycles of period 2 to N.")
+@cycles_option
 @duration_option
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE.npz",
     help="Also save states, modes and Jacobians. A search that was broken off is taken up again by the same call.",
 )  # fmt: skip
-@click.option("--certify", is_flag=True, help="Prove each point; to 6 state variables also that there are no others.")
+@click.option(
+    "--certify", is_flag=True, help="Prove each point and cycle; to 6 state variables also that the list is whole."
+)
 @click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Also draw them, as SVG files.")
 @json_option
 def fixed_points(
@@ -53,7 +56,7 @@ def fixed_points(
     trials: Path | None,
     starts: int,
     tol: float,
-    longest: int | None,
+    longest: int,
     step_duration: float | None,
     out: Path | None,
     certify: bool,
@@ -77,7 +80,7 @@ def fixed_points(
         },
     )  # fmt: skip
     say = progress(quiet) or (lambda done, total, message: None)
-    stages = len(vectors) * (1 + (longest is not None) + certify + (plots is not None))
+    stages = len(vectors) * (1 + (longest > 1) + certify + (plots is not None))
     portraits: list[Portrait] = []
     done = 0
     for k, constant in enumerate(vectors):
@@ -86,10 +89,10 @@ def fixed_points(
         search = partial(
             dynsys.find_fixed_points, f, constant, given, starts, tol, seed, step_duration=step_duration, prove=certify
         )
-        found = kept.part("fixed-points", {"input": constant.tolist()}, search)
+        found = kept.part("fixed-points", {"input": constant.tolist(), "prove": certify}, search)
         done += 1
         cycles: dict[int, Any] = {}
-        if longest is not None:
+        if longest > 1:
             say(done, stages, f"{where}searching for cycles")
             periods = range(2, longest + 1)
             search = partial(
@@ -98,11 +101,13 @@ def fixed_points(
             cycles = kept.part("cycles", {"input": constant.tolist(), "longest": longest}, search)
             done += 1
         proofs = None
+        of_cycles: dict[int, Any] = {}
         if certify:
             say(done, stages, f"{where}proving")
             proofs = dynsys.certify(f, found)
+            of_cycles = {p: dynsys.certify(f, orbits) for p, orbits in cycles.items()}
             done += 1
-        portraits.append(Portrait(found, cycles, proofs))
+        portraits.append(Portrait(found, cycles, proofs, of_cycles))
         if plots is not None:
             say(done, stages, f"{where}following orbits for the plots")
             _draw(f, portraits[-1], plots, f"input{k}-" if len(vectors) > 1 else "", seed)

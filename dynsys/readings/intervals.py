@@ -55,7 +55,7 @@ class Intervals:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.low.shape
+        return tuple(self.low.shape)
 
     def bounds(self) -> tuple[Array, Array]:
         """(low, high) as float64 arrays."""
@@ -63,7 +63,7 @@ class Intervals:
 
     def magnitude(self) -> Array:
         """max |x| over each interval."""
-        return np.maximum(np.abs(self.low), np.abs(self.high))
+        return np.asarray(np.maximum(np.abs(self.low), np.abs(self.high)))
 
     def ball(self) -> tuple[Array, Array]:
         """A centre (any number will do) and a radius that covers the interval around it."""

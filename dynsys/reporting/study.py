@@ -10,14 +10,14 @@ import numpy as np
 
 from dynsys import seeds
 from dynsys.alignment import Alignment, mode_alignment
-from dynsys.attractors import Attractors, find_attractors
+from dynsys.attractors import Attractors, find_attractors, known_orbits
 from dynsys.basins import Basins, basins_of
 from dynsys.combinators import as_map
 from dynsys.cycles import Cycles
 from dynsys.errors import AnalysisError
 from dynsys.fixed_points import FixedPoints, find_fixed_points
 from dynsys.gate_times import GateTimes, gate_time_constants
-from dynsys.gradients import GradientSpectrum, gradient_spectrum
+from dynsys.gradients import GradientSpectrum, gradient_spectrum, lag_ladder
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import Map
 from dynsys.orbits import simulate
@@ -109,7 +109,8 @@ def run_study(
     count, exponent_steps = _orbit_budget(f.state_size)
     attractors = find_attractors(f, fixed_points=found, n_starts=count, exponent_steps=exponent_steps, seed=seed + 1)
     listed = report_cycles(f, vector, attractors, cycles, n_starts, seed, step_duration)
-    wired = wiring(f, found, attractors=attractors, exponent_steps=exponent_steps, seed=seed)
+    attractors = attractors.matched(known_orbits(found, listed))
+    wired = wiring(f, found, cycles=listed, attractors=attractors, exponent_steps=exponent_steps, seed=seed)
     manifolds = slow_manifolds(f, found, seed=seed)
     V = getattr(getattr(f, "readout", None), "V", None)
     alignment = mode_alignment(found.points, V, f.output)
@@ -214,8 +215,3 @@ def _gate_times(f: Map, trials: Trials | None, input: Array, seed: int) -> GateT
         return gate_time_constants(f, _typical(f, input, seed), driving)
     except AnalysisError:
         return None
-
-
-def lag_ladder(longest: int) -> list[int]:
-    """About 24 lags from 1 to `longest`, even in their logarithm."""
-    return sorted({round(float(lag)) for lag in np.geomspace(1, longest, 24)})

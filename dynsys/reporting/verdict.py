@@ -22,7 +22,7 @@ def verdict_of(study: Study, findings: tuple[Finding, ...]) -> str:
         resting = {"attractor", "undecided"} & set(study.fixed_points.points.kinds)
         if stable and not resting:
             parts.append("no stable fixed point")
-        parts.append(stable or _cycles(study))
+        parts.append(stable or "part of the state space ends in cycles")
     parts += _moving(study)
     if study.lyapunov is not None:
         said = {
@@ -59,16 +59,6 @@ def _moving(study: Study) -> list[str]:
             who = "every orbit ends" if share == 1.0 else f"{percent(share)} of orbits end"
             said.append(f"{who} on {one if count == 1 else f'one of {count} {many}'}")
     return said
-
-
-def _cycles(study: Study) -> str:
-    """How many stable cycles orbits end on, e.g. "8 stable 2-cycles"."""
-    periods = [a.period for a in study.attractors.attractors if a.kind == "cycle"]
-    if len(periods) == 1:
-        return f"a stable {periods[0]}-cycle"
-    if len(set(periods)) == 1:
-        return f"{len(periods)} stable {periods[0]}-cycles"
-    return f"{len(periods)} stable cycles of periods {', '.join(str(p) for p in sorted({p for p in periods if p}))}"
 
 
 def _points_verdict(study: Study, where: str, ids: set[str]) -> str:
