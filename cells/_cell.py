@@ -47,6 +47,9 @@ class Cell(ABC):
     outputs: ClassVar[str] = "h"
     """The state block that a readout or the next layer sees."""
 
+    convention: ClassVar[str] = ""
+    """What tells this class from its sisters, in words, where two are easily confused."""
+
     @abstractmethod
     def step(self, *blocks: Any) -> Any:
         """The next state blocks from the state blocks and the input."""
@@ -90,6 +93,11 @@ class Cell(ABC):
         return dict.fromkeys(names, self.hidden_size)
 
     @property
+    def output_size(self) -> int:
+        """Values that a readout or the next layer sees."""
+        return self.state_blocks[self.outputs]
+
+    @property
     def state_size(self) -> int:
         """Length of the whole state, all blocks together."""
         return sum(self.state_blocks.values())
@@ -103,6 +111,25 @@ class Cell(ABC):
     def constants(self) -> dict[str, Any]:
         """Arrays of the equations that training leaves alone, by field name, e.g. the graph of a graph convolution."""
         return {}
+
+    @property
+    def euler_step(self) -> float | None:
+        """The time step, in units of the time constant, of a cell that is an Euler step in continuous time.
+
+        None where it is none, or is meant as a map of its own.
+        """
+        return None
+
+    @property
+    def conventions(self) -> list[str]:
+        """The choices in use, in words: that of the class, and every option that is a name, e.g. "update keeps-old".
+
+        Without the activations, which the equations show.
+        """
+        fields = dataclasses.fields(typing.cast(Any, self))
+        named = [f.name for f in fields if isinstance(getattr(self, f.name), str) and "activation" not in f.name]
+        own = [self.convention] if self.convention else []
+        return own + [f"{name.replace('_', ' ')} {getattr(self, name)}" for name in named]
 
     def range(self, low: Array, high: Array) -> dict[str, Box] | None:
         """A box per state block, as (low, high) columns, that `step` maps strictly into its own interior.
@@ -126,7 +153,7 @@ class Cell(ABC):
         return None
 
     @classmethod
-    def random(cls, hidden: int, inputs: int, gain: float = 1.0, seed: int = 0) -> Self:
+    def random(cls, hidden: int, inputs: int, gain: float = 1.0, seed: int = 0, **options: Any) -> Self:
         """A cell with Gaussian weights: recurrent N(0, gain^2 / hidden), input N(0, 1 / inputs), zero biases.
 
         Args:
@@ -134,22 +161,29 @@ class Cell(ABC):
             inputs: inputs m, at least 0.
             gain: scale of the recurrent weights, dimensionless; their spectral radius tends to it as n grows.
             seed: of numpy's default generator; the global random state is not touched.
+            options: further fields, e.g. activation="relu".
         """
-        if hidden < 1 or inputs < 0:
-            raise ParameterError(f"need hidden >= 1 and inputs >= 0, got hidden={hidden}, inputs={inputs}.")
+        return cls(**(cls._gaussian({"n": hidden, "m": inputs}, gain, seed) | options))
+
+    @classmethod
+    def _gaussian(cls, sizes: dict[str, int], gain: float, seed: int) -> dict[str, Array]:
+        """Arrays of each field by the letters of its shape: columns zero, weights of variance 1 / their columns.
+
+        Those of the inputs (letter m) are not scaled by `gain`, all others are.
+        """
+        require_sizes(sizes["n"], sizes["m"], **{k: v for k, v in sizes.items() if k not in ("n", "m")})
         generator = np.random.default_rng(seed)
-        size = {"n": hidden, "m": inputs, "1": 1}
-        scale: dict[tuple[str, ...], float] = {
-            ("n", "n"): gain / math.sqrt(hidden),
-            ("n", "m"): 1 / math.sqrt(max(inputs, 1)),
-            ("n", "1"): 0.0,
+        known = sizes | {"1": 1}
+
+        def scale(rows: str, columns: str) -> float:
+            if columns == "1":
+                return 0.0
+            return (1.0 if columns == "m" else gain) / math.sqrt(max(known[columns], 1))
+
+        return {
+            name: scale(*shape) * generator.standard_normal([known[letter] for letter in shape])
+            for name, shape in cls.shapes().items()
         }
-        return cls(
-            **{
-                name: scale[shape] * generator.standard_normal([size[letter] for letter in shape])
-                for name, shape in cls.shapes().items()
-            }
-        )
 
 
 def _checked(cell: str, name: str, value: Any, shape: tuple[str, ...], sizes: dict[str, tuple[int, str]]) -> Array:
@@ -217,6 +251,14 @@ def _fits(got: tuple[int, ...], shape: tuple[str, ...], sizes: dict[str, tuple[i
     """Whether a shape is the declared one, as far as its letters are known."""
     known = [1 if letter == "1" else sizes.get(letter, (size, ""))[0] for letter, size in zip(shape, got, strict=True)]
     return list(got) == known
+
+
+def require_sizes(hidden: int, inputs: int, **others: int) -> None:
+    """Raise ParameterError unless there is at least one unit and none of the sizes is impossible."""
+    if hidden < 1 or inputs < 0 or any(size < 1 for size in others.values()):
+        got = ", ".join(f"{name}={size}" for name, size in {"hidden": hidden, "inputs": inputs, **others}.items())
+        need = "".join(f", {name} >= 1" for name in others)
+        raise ParameterError(f"need hidden >= 1 and inputs >= 0{need}, got {got}.")
 
 
 def rank_deficiency(matrix: Array) -> int:

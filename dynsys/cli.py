@@ -55,7 +55,8 @@ def _fail(ctx: click.Context, message: str, code: int) -> None:
 def main() -> None:
     """Read a trained recurrent network as a dynamical system.
 
-    MODEL is a .pt/.pth (weights only), .safetensors or .npz file. Start with:
+    MODEL is a .pt/.pth (weights only), .safetensors or .npz file, or mycell.py:MyCell, a cell or function in a Python
+    file of yours, which is run. Start with:
 
         dynsys report MODEL --out reports/model
     """

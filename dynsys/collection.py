@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 
 from dynsys.maps import Map, SearchBox
-from dynsys.points import LARGEST_ERROR, measure
+from dynsys.points import LARGEST_ERROR, Measured, measure
 from dynsys.root_search import NEARBY, distinct, polish, search
 from dynsys.slow_points import are_minima
 from dynsys.types import Array, Booleans, Complex, Integers
@@ -33,6 +33,7 @@ class Collection:
         n = f.state_size
         self.roots, self.jacobians = np.zeros((0, n)), np.zeros((0, n, n))
         self.signs, self.clear = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
+        self.blur = np.zeros(0)  # how far each root may be from the true point, relative to 1 + |x|
         self.hits = np.zeros(0, dtype=np.int64)
         self.found_by: list[str] = []
         self.slow = np.zeros((0, n))
@@ -103,43 +104,53 @@ class Collection:
         at = np.full(len(ends), -1, dtype=np.int64)
         if not len(ends) or not len(roots):
             return at
+        roots = roots[self.clear[roots]]
+        if not len(roots):
+            return at
+        known = self.roots[roots]
+        squares = np.square(known).sum(axis=1) - 2.0 * ends @ known.T
+        nearest = squares.argmin(axis=1)
+        away = ends - known[nearest]
+        distance = np.abs(away).max(axis=1)
         F = self.f.advance(ends.T, self.input[:, np.newaxis]).T - ends
-        for r in roots[self.clear[roots]]:
-            away = ends - self.roots[r]
-            distance = np.abs(away).max(axis=1)
-            near = np.flatnonzero((at < 0) & (distance <= VICINITY * (1.0 + np.abs(self.roots[r]).max())))
-            if len(near):
-                step = np.linalg.solve(self.jacobians[r] - np.eye(len(away[0])), F[near].T).T
-                miss = np.abs(step - away[near]).max(axis=1)
-                at[near[miss <= LINEAR * distance[near] + SAME]] = r
+        near = distance <= VICINITY * (1.0 + np.abs(ends).max(axis=1))
+        for i in np.unique(nearest[near]):
+            mine = np.flatnonzero(near & (nearest == i))
+            step = np.linalg.solve(self.jacobians[roots[i]] - np.eye(F.shape[1]), F[mine].T).T
+            miss = np.abs(step - away[mine]).max(axis=1)
+            at[mine[miss <= LINEAR * distance[mine] + SAME]] = roots[i]
         return at
 
     def _take(self, states: Array, origin: str, count_hits: bool, counts: Integers) -> None:
         """Polish states near roots, keep those that hold up, and count how often each was met."""
         states = polish(self.f, states, self.input)
-        good, jacobians, signs, clear = self._measured(states)
+        there = measure(self.f, states, self.input)
+        good, blur = self._located(states, there)
         self.rejected += int(counts[~good].sum())
         everything = np.concatenate([self.roots, states[good]])
-        leaders, group = distinct(everything, SAME)
-        new = leaders[len(self.roots) :]
-        self.found_by += [origin] * len(new)
+        blurs = np.concatenate([self.blur, blur[good]])
+        # Where a point is known less well than that, two of its images may lie further apart.
+        leaders, group = distinct(everything, np.maximum(SAME, 2.0 * blurs))
         everyone = np.concatenate([self.hits, counts[good] if count_hits else 0 * counts[good]])
         self.hits = np.zeros(len(leaders), dtype=np.int64)
         np.add.at(self.hits, group, everyone)
-        at = np.flatnonzero(good)[new - len(self.roots)]
-        self.roots = everything[leaders]
-        self.jacobians = np.concatenate([self.jacobians, jacobians[at]])
-        self.signs, self.clear = np.concatenate([self.signs, signs[at]]), np.concatenate([self.clear, clear[at]])
+        new = leaders[leaders >= len(self)] - len(self)
+        self.found_by += [origin] * len(new)
+        at = np.flatnonzero(good)[new]
+        self.roots, self.blur = everything[leaders], blurs[leaders]
+        self.jacobians = np.concatenate([self.jacobians, there.jacobians[at]])
+        self.signs = np.concatenate([self.signs, there.signs[at]])
+        self.clear = np.concatenate([self.clear, there.clear[at]])
 
-    def _measured(self, states: Array) -> tuple[Booleans, Array, Integers, Booleans]:
-        """Which states satisfy the equation, are located well enough, and are reachable; J; sign det(I - J)."""
+    def _located(self, states: Array, there: Measured) -> tuple[Booleans, Array]:
+        """Which states satisfy the equation, are located well enough and are reachable; how far off they may be."""
         size = 1.0 + np.abs(states).max(axis=1)
-        there = measure(self.f, states, self.input)
-        good = (there.residuals <= self.tol * size) & (there.errors + there.rounding <= LARGEST_ERROR * size)
+        blur = (there.errors + there.rounding) / size
+        good = (there.residuals <= self.tol * size) & (blur <= LARGEST_ERROR)
         if self.reach.invariant:
             slack = LARGEST_ERROR * size[:, np.newaxis]
             good &= ((states >= self.reach.low - slack) & (states <= self.reach.high + slack)).all(axis=1)
-        return good, there.jacobians, there.signs, there.clear
+        return np.asarray(good), blur
 
     def index(self) -> tuple[int | None, str]:
         """The sum of sign det(I - J), or None with the reason why the index test does not apply."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -15,11 +16,12 @@ from dynsys.combinators import as_map
 from dynsys.completeness import Completeness, chao1
 from dynsys.errors import InputError, ShapeError
 from dynsys.limits import one_blas_thread
-from dynsys.maps import Map, SearchBox, numbers
+from dynsys.maps import Map, SearchBox, numbers, require_one_step
 from dynsys.points import Points, points_at
 from dynsys.search_box import search_box
-from dynsys.types import Array, ArrayLike
+from dynsys.types import Array, ArrayLike, Progress
 
+STAGES = 5
 PATHS = {"continuation path", "branch of a found point"}
 
 
@@ -110,13 +112,15 @@ def find_fixed_points(
     effort: float = 1.0,
     step_duration: float | None = None,
     prove: bool = False,
+    progress: Progress | None = None,
 ) -> FixedPoints:
     """Fixed points of `f` at a constant input, with stability and an account of what may be missing.
 
-    Two stages: `n_starts` uniform points of the reachable box (their hits feed the completeness estimate) and your
-    `starts`; then midpoints and means of the points found, round by round, until no new one turns up. Where that finds
-    nothing, or the index test says that something is missing, continuation paths from random states follow, and more
-    starts. Every point is polished by Newton, and its residual, error and multipliers are measured again at the end.
+    First `n_starts` uniform points of the reachable box (their hits feed the completeness estimate) and your `starts`;
+    then midpoints and means of the points found. Where uniform starts mostly stall, their hits say that points were
+    left unseen, or the index test says that something is missing, there follow: the initial state, ends of orbits,
+    the branches that leave each point found, continuation paths from random states, and more starts. Every point is
+    polished by Newton, and its residual, error and multipliers are measured again at the end.
 
     Args:
         f: the map (anything `as_map` reads).
@@ -131,11 +135,13 @@ def find_fixed_points(
         seed: of the uniform starts. step_duration: seconds per step, adds times in ms.
         prove: also try to prove the list complete, by `all_fixed_points` in the box `reach` (to 6 state variables);
             `completeness.proven` says whether it is, and points that only the proof met are added.
+        progress: called with (stages done, stages in all, message).
 
     Returns: FixedPoints.
     Raises: InputError for a time-varying input, wrong shapes, or nothing to start from.
     """
     f = as_map(f)
+    require_one_step(f)
     vector = f.input_vector(input)
     given = _starts(f, starts)
     if int(n_starts) != n_starts:
@@ -154,10 +160,13 @@ def find_fixed_points(
         box = search_box(f, vector, given, seed)
         found = Collection(f, vector, box, f.box(vector, vector) or box, tol, effort)
         generator = seeds.generator(seed)
+        tell = _teller(progress, found)
+        tell(0, "uniform starts")
         drawn = stages.uniform_starts(found, n_starts, generator)
         found.add(given, "given start", all_of_them=True)
         if n_starts:
-            _later_stages(found, drawn, n_starts, generator)
+            _later_stages(found, drawn, n_starts, generator, tell)
+        tell(4, "multipliers")
         notes = f.notes
         if drawn < n_starts:
             why = "the first of them all stalled" if not found.hits.any() else f"each costs {f.state_size}^3"
@@ -172,13 +181,28 @@ def find_fixed_points(
     return with_proof(f, result)
 
 
-def _later_stages(found: Collection, drawn: int, asked: int, generator: np.random.Generator) -> None:
+def _teller(progress: Progress | None, found: Collection) -> Callable[[int, str], None]:
+    """Reports a stage, with the number of points found so far."""
+
+    def tell(stage: int, message: str) -> None:
+        if progress is not None:
+            progress(stage, STAGES, f"{message} ({len(found)} fixed points so far)")
+
+    return tell
+
+
+def _later_stages(
+    found: Collection, drawn: int, asked: int, generator: np.random.Generator, tell: Callable[[int, str], None]
+) -> None:
     """What is guided by the points found; more of it where they are hard to find, or the index test fails."""
     hard = stages.seems_incomplete(found, drawn)
-    stages.mixtures(found, asked if hard or found.index_fails() else max(16, asked // 8), generator)
+    tell(1, "mixtures of found points")
+    stages.mixtures(found, asked if hard or found.index_fails() else max(16, asked // 16), generator)
     if hard or found.index_fails():
+        tell(2, "orbit ends and continuation paths")
         stages.go_deeper(found, asked, generator)
     if found.index_fails() and (len(found) or found.reach.invariant):
+        tell(3, "further uniform starts")
         more = generator.uniform(found.box.low, found.box.high, (4 * asked, found.f.state_size))
         found.add(more, "further uniform start")
         stages.go_deeper(found, asked, generator)

@@ -189,6 +189,11 @@ def horizons(lags: Sequence[int], largest: Array) -> tuple[int | None, int | Non
     return last, int(lags[below[0] - 1]) if below[0] else 0
 
 
+def lag_ladder(longest: int) -> list[int]:
+    """About 24 lags from 1 to `longest`, even in their logarithm."""
+    return sorted({round(float(lag)) for lag in np.geomspace(1, longest, 24)})
+
+
 def _coupled(f: Map, state: Array, driving: Array | None, steps: int) -> Array:
     """(n, n) bool: entries of the Jacobians that are nonzero anywhere along the orbits."""
     pattern = np.eye(f.state_size, dtype=bool)

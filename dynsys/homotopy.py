@@ -19,8 +19,8 @@ from scipy.linalg import lapack
 from dynsys.maps import Map
 from dynsys.types import Array, Booleans, Complex
 
-CORRECTIONS = 6
-CLOSE = 1e-7  # last correction, relative to 1 + |point|
+CORRECTIONS = 9
+CLOSE = 1e-6  # last correction, relative to 1 + |point|
 CONTRACTS = 0.5  # corrections must shrink by this each time: they reuse one factorisation
 SMALLEST, LARGEST = 1e-7, 2.0  # arclength of a step, model units; the largest grows like sqrt(n) beyond 16 units
 FIRST = 0.05
@@ -94,7 +94,7 @@ class _Curves:
                 self._note_crossings(ahead, good, beyond)
                 self.point = np.where(good, ahead, self.point)
                 self.tangent = np.where(good, tangent, self.tangent)
-                growth = np.where(effort <= 3, 2.0, np.where(effort <= 4, 1.2, 0.7))
+                growth = np.where(effort <= 4, 2.0, np.where(effort <= 6, 1.3, 0.7))
                 self.step = np.minimum(self.largest, self.step * np.where(good, growth, 1.0 / 3.0))
                 s = self.point[-1]
                 going = (self.left > 0) & (self.step >= SMALLEST) & (s >= -0.1) & (s <= 3.0)

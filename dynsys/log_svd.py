@@ -96,9 +96,9 @@ def _block_by_block(x: Array, log: Array, left: Array, right: Array) -> tuple[Ar
     """The SVD of left exp(log) X right^T, X being block diagonal: blocks end where the grading drops by APART."""
     values = np.empty(len(log))
     left, right = left.copy(), right.copy()
-    ends = np.concatenate([np.flatnonzero(log[:-1] - log[1:] > APART) + 1, [len(log)]]) if len(log) else []
+    ends = [*(np.flatnonzero(log[:-1] - log[1:] > APART) + 1).tolist(), len(log)] if len(log) else []
     begin = 0
-    for end in (int(e) for e in ends):
+    for end in ends:
         at, top = slice(begin, end), float(log[begin:end].max())
         u, s, vt = np.linalg.svd(np.exp(log[at] - top)[:, np.newaxis] * x[at, at])
         with np.errstate(divide="ignore"):

@@ -46,6 +46,9 @@ class Map(ABC):
         name: in words, for reports.
         notes: what a user should know about how this map is read, e.g. derivatives by differences.
         initial_state: (n,), the model's own initial state, or None for zeros.
+        period: steps after which the map repeats itself; 1 for a map that is the same at every step. Where `repeats`
+            is False, as for the layers of a deep network, it ends there instead.
+        parts: the maps that this one is made of. wiring: how, as LaTeX equations.
     """
 
     state_size: int
@@ -55,6 +58,14 @@ class Map(ABC):
     name: str
     notes: tuple[str, ...] = ()
     initial_state: Array | None = None
+    period: int = 1
+    repeats: bool = True
+    parts: tuple[Map, ...] = ()
+    wiring: tuple[str, ...] = ()
+
+    def at(self, t: int) -> Map:
+        """The map of step t: this one, unless it changes with time."""
+        return self
 
     @abstractmethod
     def advance(self, state: Array, input: Array) -> Array:
@@ -196,6 +207,16 @@ def require_finite(array: Array, what: str) -> None:
     """Raise InputError if `array` has NaN or infinite values."""
     if not np.isfinite(array).all():
         raise InputError(f"`{what}` has values that are not finite (NaN or infinity).")
+
+
+def require_one_step(f: Map) -> None:
+    """Raise InputError for a map that changes from step to step; the way out is one whole period."""
+    if f.period > 1:
+        whole = "(or a multiple)" if f.repeats else "(or fewer layers)"
+        raise InputError(
+            f"{f.name} changes from step to step: there is no one step to analyse. Follow it through time (simulate, "
+            f"lyapunov_spectrum, gradient_spectrum), or analyse `iterate(f, {f.period})` {whole}."
+        )
 
 
 def given_box(box: tuple[Any, Any], invariant: bool, size: int) -> SearchBox:

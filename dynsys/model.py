@@ -66,6 +66,7 @@ class Model(Map):
         notes: Sequence[str] = (),
     ) -> None:
         self.inner, self.source, self.readout = inner, source, readout
+        self.parts = (inner,)
         self.state_size, self.input_size = inner.state_size, inner.input_size
         self.blocks, self.output = inner.blocks, inner.output
         self.layers = _cells(inner)

@@ -25,19 +25,26 @@ class Portrait:
     fixed_points: FixedPoints
     cycles: dict[int, Cycles] = field(default_factory=dict)
     certificates: Any = None
+    cycle_certificates: dict[int, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The fixed points at top level, with the cycles under their own key."""
         out = self.fixed_points.to_dict()
         if self.cycles:
             out["cycles"] = {str(p): found.to_dict() for p, found in self.cycles.items()}
+            for p, proofs in self.cycle_certificates.items():
+                out["cycles"][str(p)]["certificates"] = proofs
         if self.certificates is not None:
             out["certificates"] = self.certificates
         return out
 
     def __str__(self) -> str:
-        proofs = [] if self.certificates is None else [str(self.certificates)]
-        return "\n".join([str(self.fixed_points), *proofs, *map(str, self.cycles.values())])
+        proofs = "" if self.certificates is None else f"\n{self.certificates}"
+        cycles = [
+            f"{found}\n{self.cycle_certificates[p]}" if len(found) and p in self.cycle_certificates else str(found)
+            for p, found in self.cycles.items()
+        ]
+        return "\n\n".join([f"{self.fixed_points}{proofs}", *cycles])
 
 
 def changes(portraits: list[Portrait]) -> list[dict[str, Any]]:

@@ -20,7 +20,15 @@ BEND = 40.0
 """Pre-activation beyond which the smooth activations are straight to rounding."""
 NODES = 12
 """Gauss-Legendre nodes per panel."""
-KINKS: dict[str, tuple[float, ...]] = {"relu": (0.0,), "hard_tanh": (-1.0, 1.0), "hard_sigmoid": (-3.0, -2.5, 2.5, 3.0)}
+KINKS: dict[str, tuple[float, ...]] = {
+    "relu": (0.0,),
+    "hard_tanh": (-1.0, 1.0),
+    "hard_sigmoid": (-3.0, 3.0),
+    "hard_sigmoid_fifth": (-2.5, 2.5),
+    "leaky_relu": (0.0,),
+    "elu": (0.0,),
+    "softsign": (0.0,),
+}
 """Where an activation is not smooth: panels end there."""
 NOTHING = 1e-13
 """Variance below which the surplus that keeps activity alive is rounding."""

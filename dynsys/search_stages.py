@@ -23,7 +23,8 @@ PATHS, PATH_STEPS = 12, 1000
 UNBOUNDED_PATHS, UNBOUNDED_STEPS = 4, 200  # where no box is known that a path could not leave
 BRANCH_STEPS, BRANCHES = 300, 8  # steps of a branch, and multipliers whose branches are followed, at most
 MOST_STEPS = 6000  # steps along paths in all, in small systems, where each costs little but they would be many
-EIGEN_WORK = 20  # what the multipliers of one point take, in solutions of n x n systems
+EIGEN_WORK = 20  # what the multipliers of one point take, in Jacobians of a search
+STEP_WORK = 0.5  # what a step along a path takes
 ORBITS, ORBIT_STEPS = 48, 500
 
 
@@ -37,7 +38,7 @@ def uniform_starts(found: Collection, n_starts: int, generator: np.random.Genera
         found.add(generator.uniform(found.box.low, found.box.high, (n_starts, n)), "uniform start", count_hits=True)
         return n_starts
     allowed = UNIFORM_SHARE * found.allowance
-    drawn, share, first = 0, int(np.clip(allowed / USUAL, 2, 64)), found.allowance
+    drawn, share, first = 0, int(np.clip(allowed / USUAL, 1, 64)), found.allowance
     while drawn < n_starts:
         share = min(share, n_starts - drawn)
         starts = generator.uniform(found.box.low, found.box.high, (share, n))
@@ -111,12 +112,12 @@ def _follow_branches(found: Collection, left: list[int]) -> None:
             (values, modes),
             found.input,
             most=int(np.clip(can // 60, 1, BRANCHES)),
-            max_steps=min(BRANCH_STEPS, max(30, can)),
+            max_steps=min(BRANCH_STEPS, max(60, can)),
             beyond=_beyond(n),
         )
         left[0] -= steps
-        found.allowance -= steps
-        found.add(_within(found, ends), "branch of a found point")
+        found.allowance -= STEP_WORK * steps
+        found.add(_within(found, ends), "branch of a found point", all_of_them=True)
 
 
 def _follow_paths(found: Collection, generator: np.random.Generator, left: list[int]) -> None:
@@ -125,20 +126,20 @@ def _follow_paths(found: Collection, generator: np.random.Generator, left: list[
     count, steps = (PATHS, PATH_STEPS) if found.reach.invariant else (UNBOUNDED_PATHS, UNBOUNDED_STEPS)
     can = int(min(left[0], found.allowance))
     count = min(count, can // 150)
-    if not count and len(found):
+    if count < 1 and len(found):
         return
     low, high = np.maximum(found.box.low, -1.0), np.minimum(found.box.high, 1.0)
     low, high = np.where(low < high, low, found.box.low), np.where(low < high, high, found.box.high)
     states = generator.uniform(low, high, (max(1, count), n))
     ends, taken = from_states(found.f, states, found.input, min(steps, max(100, can)), _beyond(n))
     left[0] -= taken
-    found.allowance -= taken
-    found.add(_within(found, ends), "continuation path")
+    found.allowance -= STEP_WORK * taken
+    found.add(_within(found, ends), "continuation path", all_of_them=True)
 
 
 def _beyond(n: int) -> int:
     """Steps that a path is followed after its first fixed point."""
-    return 150 if n <= LARGE else 40
+    return 150 if n <= LARGE else 40 if n <= 4 * LARGE else 10
 
 
 def _within(found: Collection, states: Array) -> Array:

@@ -9,6 +9,7 @@ from typing import final
 
 import numpy as np
 
+from dynsys.batched_solves import inverse_of_each
 from dynsys.types import Array, Complex, Integers
 
 EPS = float(np.finfo(np.float64).eps)
@@ -40,21 +41,17 @@ def modes(jacobians: Array, eigen: Mapping[int, tuple[Complex, Complex]] | None 
         n = jacobians.shape[-1]
         empty = np.zeros((0, n, n), dtype=np.complex128)
         return Modes(np.zeros((0, n), dtype=np.complex128), empty, empty, np.zeros((0, n)))
-    known = eigen or {}
-    values = np.empty(jacobians.shape[:2], dtype=np.complex128)
-    right = np.empty(jacobians.shape, dtype=np.complex128)
-    for k, J in enumerate(jacobians):
-        values[k], right[k] = known[k] if k in known else np.linalg.eig(J)
+    if eigen:
+        pairs = [eigen[k] if k in eigen else np.linalg.eig(J) for k, J in enumerate(jacobians)]
+        values, right = (np.stack([pair[i] for pair in pairs]) for i in (0, 1))
+    else:
+        values, right = np.linalg.eig(jacobians)
+    values, right = values.astype(np.complex128), right.astype(np.complex128)
     # Conjugate pairs stay together, the positive imaginary part first.
     order = by_modulus(values)
     values = np.take_along_axis(values, order, axis=-1)
     right = np.take_along_axis(right, order[:, np.newaxis, :], axis=-1)
-    left = np.full_like(right, np.nan)
-    for k, columns in enumerate(right):
-        try:
-            left[k] = np.linalg.inv(columns).conj().T
-        except np.linalg.LinAlgError:
-            continue
+    left = inverse_of_each(right).conj().swapaxes(1, 2)
     with np.errstate(over="ignore", invalid="ignore"):
         condition = np.linalg.norm(left, axis=-2)
     return Modes(values, right, left, np.where(np.isfinite(condition), condition, np.inf))

@@ -22,7 +22,6 @@ from dynsys.commands.common import (
     vector,
 )
 from dynsys.errors import InputError
-from dynsys.jsonable import dumps
 
 
 @click.command("fixed-points")
@@ -42,8 +41,10 @@ from dynsys.jsonable import dumps
     "--out", type=click.Path(path_type=Path), metavar="FILE.npz",
     help="Also save states, modes and Jacobians. A search that was broken off is taken up again by the same call.",
 )  # fmt: skip
+@click.option(
+    "--certify", is_flag=True, help="Prove each point and cycle; to 6 state variables also that the list is whole."
+)
 @click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Also draw them, as SVG files.")
-@click.option("--certify", is_flag=True, help="Prove each point; to 6 state variables also that there are no others.")
 @json_option
 def fixed_points(
     model: Path,
@@ -58,8 +59,8 @@ def fixed_points(
     longest: int,
     step_duration: float | None,
     out: Path | None,
-    plots: Path | None,
     certify: bool,
+    plots: Path | None,
     as_json: bool,
 ) -> None:
     """Find the fixed points of MODEL, and its cycles, at one or more constant inputs."""
@@ -75,11 +76,11 @@ def fixed_points(
         {
             "model": None if source is None else source.sha256, "name": f.name, "module": module, "seed": seed,
             "starts": starts, "tol": tol, "trials": None if given is None else _digest(given),
-            "step_duration": step_duration, "dynsys": dynsys.__version__,
+            "step_duration": step_duration, "certify": certify, "dynsys": dynsys.__version__,
         },
     )  # fmt: skip
     say = progress(quiet) or (lambda done, total, message: None)
-    stages = len(vectors) * (1 + (longest > 1) + (plots is not None))
+    stages = len(vectors) * (1 + (longest > 1) + certify + (plots is not None))
     portraits: list[Portrait] = []
     done = 0
     for k, constant in enumerate(vectors):
@@ -99,7 +100,14 @@ def fixed_points(
             )
             cycles = kept.part("cycles", {"input": constant.tolist(), "longest": longest}, search)
             done += 1
-        portraits.append(Portrait(found, cycles, dynsys.certify(f, found) if certify else None))
+        proofs = None
+        of_cycles: dict[int, Any] = {}
+        if certify:
+            say(done, stages, f"{where}proving")
+            proofs = dynsys.certify(f, found)
+            of_cycles = {p: dynsys.certify(f, orbits) for p, orbits in cycles.items()}
+            done += 1
+        portraits.append(Portrait(found, cycles, proofs, of_cycles))
         if plots is not None:
             say(done, stages, f"{where}following orbits for the plots")
             _draw(f, portraits[-1], plots, f"input{k}-" if len(vectors) > 1 else "", seed)

@@ -19,6 +19,7 @@ NORMALIZATIONS = ("sym+loops", "sym", "row+loops")
 @click.argument("graph", type=click.Path(path_type=Path))
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option("--features", type=click.Path(path_type=Path), metavar="FILE.npz", help="The signal, an array (n, d).")
+@click.option("--rows-to-one", is_flag=True, help="Divide each row of the features by its sum.")
 @click.option("--depth", type=click.IntRange(min=1), help="Layers [default: the model's own, else 64].")
 @click.option("--normalization", default="sym+loops", show_default=True, type=click.Choice(NORMALIZATIONS))
 @click.option("--nonlinearity", type=click.Choice(("relu", "tanh")), help="Between the layers: files do not say.")
@@ -36,6 +37,7 @@ def propagate(
     graph: Path,
     model: Path | None,
     features: Path | None,
+    rows_to_one: bool,
     depth: int | None,
     normalization: str,
     nonlinearity: str | None,
@@ -62,7 +64,7 @@ def propagate(
     if network is None and (nonlinearity is not None or module is not None):
         raise InputError("--nonlinearity and --module are about a MODEL; none was given.")
     net = dynsys.graphs.as_graph(graph, directed="symmetrise" if symmetrise else "refuse")
-    signals = read_signals(features, graph, net.n_nodes, seed)
+    signals = read_signals(features, graph, net.n_nodes, seed, rows_to_one=rows_to_one)
     if quick:
         result = dynsys.propagation(
             network, net, signals.features, depth, normalization=normalization, labels=signals.labels,

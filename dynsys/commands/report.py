@@ -39,6 +39,9 @@ SEVERITIES = ("info", "warning", "critical")
 )
 @cycles_option
 @duration_option
+@click.option(
+    "--training", type=click.Path(path_type=Path), metavar="FILE", help="What dynsys.watch wrote: adds a timeline."
+)
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit with 1 if a finding is at least this grave.")
 @json_option
 def report(
@@ -54,6 +57,7 @@ def report(
     starts: int,
     longest: int,
     step_duration: float | None,
+    training: Path | None,
     fail_on: str | None,
     as_json: bool,
 ) -> None:
@@ -71,6 +75,7 @@ def report(
         cycles=longest,
         seed=seed,
         step_duration=step_duration,
+        training=training,
         command=" ".join(["dynsys", *sys.argv[1:]]),
         progress=progress(quiet),
     )

@@ -79,8 +79,8 @@ def curvature(
             Topping et al. 2022, zero on pendant edges; "ollivier", 1 - W1 of the lazy walks from the two ends;
             "lin-lu-yau", its limit (1 - W1) / (1 - alpha) for alpha towards 1.
         alpha: of "ollivier", in [0, 1); None is 0.
-        edges: (2, k) node indices or names of the edges wanted; None: all.
-        sample: so many edges drawn at random; None: all, but for "ollivier" and "lin-lu-yau" 10,000 of more than
+        edges: (2, k) node indices or names of the edges wanted, or a list of tuples (u, v); None: all.
+        sample: so many edges drawn at random; None: all, but for "ollivier" and "lin-lu-yau" 2,000 of more than
             100,000. seed: of the sample. progress: called with (edges done, edges, message).
 
     Returns: Curvature, in the order of `Graph.edges`, or of `edges`.
@@ -104,7 +104,7 @@ def curvature(
     chosen = graph.edges if edges is None else _checked(graph, pair_indices(graph, edges))
     if edges is None:
         if by_transport and sample is None and graph.n_edges > EXACT_UP_TO:
-            sample = 10_000
+            sample = 2_000
         if sample is not None and sample < graph.n_edges:
             some = np.sort(seeds.generator(seed).choice(graph.n_edges, sample, replace=False))
             chosen = chosen[:, some]

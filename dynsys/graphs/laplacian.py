@@ -20,8 +20,9 @@ from dynsys.limits import one_blas_thread
 from dynsys.types import Array, Integers, Progress
 
 DENSE = 3000  # nodes of a component up to which dense inverses are formed
-DIRECT = 20_000  # nodes up to which a sparse factor stays small whatever the graph
-CORE = 5_000  # branching nodes up to which it stays small however many nodes there are
+DIRECT = 20_000  # nodes up to which a sparse factor is made where conjugate gradients are slow
+PATIENCE = 400  # steps after which they are
+CORE = 2_000  # branching nodes up to which a factor stays small however many nodes there are
 TOGETHER = 16  # right-hand sides solved at once
 
 
@@ -40,10 +41,23 @@ class Laplacian:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        off = graph.adjacency - scipy.sparse.diags_array(graph.adjacency.diagonal(), format="csr")
-        self.degrees = np.asarray(off.sum(axis=1)).ravel()  # self-loops cancel in L
-        self.matrix = scipy.sparse.csr_array(scipy.sparse.diags_array(self.degrees, format="csr") - off)
-        self.product = SparseOperator(self.matrix)
+        self._slow = False
+
+    @cached_property
+    def degrees(self) -> Array:
+        """(n,) the diagonal of L: self-loops cancel in it."""
+        return np.asarray(self.graph.degrees - self.graph.adjacency.diagonal())
+
+    @cached_property
+    def matrix(self) -> Any:
+        """L, (n, n) CSR array."""
+        diagonal = scipy.sparse.diags_array(self.graph.degrees, format="csr")
+        return scipy.sparse.csr_array(diagonal - self.graph.adjacency)
+
+    @cached_property
+    def product(self) -> SparseOperator:
+        """x -> L x."""
+        return SparseOperator(self.matrix)
 
     @cached_property
     def sizes(self) -> Integers:
@@ -57,13 +71,13 @@ class Laplacian:
         return np.asarray(X - (means / self.sizes[:, np.newaxis])[labels])
 
     @cached_property
+    def thin(self) -> bool:
+        """Whether a sparse factor is small for certain: trees, cycles, and what has few nodes with three ways on."""
+        return bool(self.kept.any()) and branching_nodes(self.graph.simple) <= CORE
+
+    @cached_property
     def factor(self) -> Any:
-        """A sparse factor of L without one node of each component; None where it would not stay small."""
-        graph = self.graph
-        if graph.n_nodes > DIRECT and branching_nodes(graph.simple) > CORE:
-            return None
-        if not self.kept.any():
-            return None
+        """A sparse factor of L without one node of each component."""
         kept = np.flatnonzero(self.kept)
         inner = scipy.sparse.csc_matrix(self.matrix[kept][:, kept])
         with warnings.catch_warnings():
@@ -85,12 +99,23 @@ class Laplacian:
         with one_blas_thread():
             for first in range(0, b.shape[1], TOGETHER):
                 columns = slice(first, first + TOGETHER)
-                part = self._direct(b[:, columns]) if self.factor is not None else self._iterated(b[:, columns], tol)
+                part = self._solved(b[:, columns], tol)
                 x[:, columns] = part.x
                 worst, most = max(worst, part.residual), max(most, part.iterations)
                 if progress:
                     progress(min(first + TOGETHER, b.shape[1]), b.shape[1], "solves with the Laplacian")
         return Solved(x, worst, most)
+
+    def _solved(self, b: Array, tol: float) -> Solved:
+        """Where conjugate gradients are slow there are few ways across, and a factor has little to fill in."""
+        if self.thin or self._slow:
+            return self._direct(b)
+        small = len(b) <= DIRECT
+        tried = self._iterated(b, tol, PATIENCE if small else 20 * math.isqrt(len(b)) + 1000)
+        if small and tried.iterations == PATIENCE:
+            self._slow = True
+            return self._direct(b)
+        return tried
 
     def _direct(self, b: Array) -> Solved:
         x = np.zeros_like(b)
@@ -98,7 +123,7 @@ class Laplacian:
         x = self.centred(x)
         return Solved(x, _relative(b - self.product(x), b), 0)
 
-    def _iterated(self, b: Array, tol: float) -> Solved:
+    def _iterated(self, b: Array, tol: float, most: int) -> Solved:
         """Conjugate gradients with the degrees as preconditioner, all columns at once."""
         weight = np.where(self.degrees > 0, self.degrees, 1.0)[:, np.newaxis]
         x, r = np.zeros_like(b), np.array(b)
@@ -106,7 +131,7 @@ class Laplacian:
         p = z.copy()
         rho = np.einsum("ij,ij->j", r, z)
         goal = np.square(tol) * rho
-        steps, most = 0, 20 * math.isqrt(len(b)) + 1000
+        steps = 0
         while steps < most:
             steps += 1
             q = np.asarray(self.product(p))

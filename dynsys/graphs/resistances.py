@@ -10,6 +10,7 @@ import numpy as np
 
 from dynsys import seeds
 from dynsys.errors import InputError
+from dynsys.graphs.edge_lists import as_columns
 from dynsys.graphs.graph import Graph
 from dynsys.graphs.laplacian import DENSE, DenseInverse, Laplacian
 from dynsys.graphs.reading import as_graph
@@ -76,7 +77,8 @@ def effective_resistance(
 
     Args:
         graph: anything `as_graph` reads; directed: as there. Weights are conductances.
-        pairs: (2, p) node indices (or names, where they are texts), or one pair; None: every edge.
+        pairs: (2, p) node indices (or names, where they are texts), a list of tuples (u, v), or one pair; None: every
+            edge.
         method: "exact" (dense, components up to 3000 nodes), "solves" (a linear system for each pair), "sketch"
             (random projections), or None for the best that is affordable.
         sketch: number of random projections k (200, or 64 beyond 10^5 nodes): relative standard error sqrt(2/k).
@@ -132,11 +134,12 @@ def effective_resistance(
 
 def pair_indices(graph: Graph, pairs: Any) -> Integers:
     """(2, p) node indices of pairs given by index or by name."""
-    given = np.asarray(pairs)
+    given = np.asarray(as_columns(pairs))
     if given.shape == (2,):
         given = given[:, np.newaxis]
     if given.ndim != 2 or given.shape[0] != 2:
-        raise InputError(f"`pairs` has shape (2, p), one column per pair, got {given.shape}.")
+        hint = " Pass its transpose." if given.ndim == 2 and given.shape[1] == 2 else ""
+        raise InputError(f"`pairs` has shape (2, p), or is a list of tuples (u, v); got shape {given.shape}.{hint}")
     if given.dtype.kind in "US":
         place = {name: i for i, name in enumerate(graph.nodes)}
         missing = [str(name) for name in given.ravel().tolist() if name not in place]
@@ -155,9 +158,8 @@ def _best(laplacian: Laplacian, ends: Integers, sketch: int | None) -> str:
         return "sketch"
     if laplacian.sizes.max() <= DENSE:
         return "exact"
-    if laplacian.factor is not None:
-        entries = laplacian.factor.L.nnz + laplacian.factor.U.nnz
-        return "solves" if ends.shape[1] * entries <= SOLVES else "sketch"
+    if laplacian.thin:
+        return "solves" if ends.shape[1] * (laplacian.factor.L.nnz + laplacian.factor.U.nnz) <= SOLVES else "sketch"
     return "solves" if ends.shape[1] <= 64 else "sketch"
 
 

@@ -21,6 +21,7 @@ from dynsys.types import Array, Integers, Progress
 
 METHODS = ("gap", "resistance", "curvature")
 RESISTANCE_UP_TO = 20_000  # nodes up to which the mean resistance is measured before and after
+CURVATURE_UP_TO = 1_000_000  # edges up to which the lowest curvature is
 
 
 @final
@@ -34,7 +35,7 @@ class Rewiring:
         gap, gap_error: (2,) before and after, 1 - lambda_star, and the residual it is known to.
         mean_resistance, resistance_error: (2,) mean effective resistance over the pairs in one component; NaN beyond
             20,000 nodes, where it was not measured.
-        lowest_curvature: (2,) the lowest balanced Forman curvature.
+        lowest_curvature: (2,) the lowest balanced Forman curvature; NaN beyond 10^6 edges.
         predicted: (a,) what each choice promised to first order when it was made (gap: fall of the eigenvalue;
             resistance: fall of the Kirchhoff index; curvature: rise of the edge's curvature).
         graph: with the changes. notes: remarks.
@@ -130,15 +131,19 @@ def rewire(
         removed=choice.removed,
         weight=weight,
         gap=np.array([s.gap for s in spectra]),
-        gap_error=np.array([s.residuals.max() for s in spectra]),
+        gap_error=np.array([s.gap_error for s in spectra]),
         mean_resistance=np.array(mean),
         resistance_error=np.array(error),
-        lowest_curvature=np.array([curvature(g).values.min(initial=np.inf) for g in (graph, after)]),
+        lowest_curvature=np.array([_lowest(g) for g in (graph, after)]),
         predicted=choice.predicted,
         graph=after,
         seed=seed,
         notes=choice.notes,
     )
+
+
+def _lowest(graph: Graph) -> float:
+    return float(curvature(graph).values.min(initial=np.inf)) if graph.n_edges <= CURVATURE_UP_TO else np.nan
 
 
 def changed(graph: Graph, added: Integers, removed: Integers, weight: float) -> Graph:

@@ -32,7 +32,6 @@ class Group:
     prefix: str
     layers: dict[int, dict[str, str]] = field(default_factory=dict)
     reverse: list[str] = field(default_factory=list)
-    projection: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -69,8 +68,6 @@ def find_groups(arrays: Arrays) -> dict[str, Group]:
         group = groups.setdefault(prefix, Group(prefix))
         if reverse:
             group.reverse.append(key)
-        elif side == "hr":
-            group.projection.append(key)
         else:
             parts = group.layers.setdefault(int(layer or 0), {})
             other = parts.setdefault(f"{what}_{side}", key)
@@ -87,7 +84,7 @@ def build_layers(
     The nonlinearity of a plain RNN is what the caller `asked` for, or else what the file `said`, or else tanh.
     """
     _require_supported(group)
-    kind = _kind(arrays, group.layers[0]["weight_hh"])
+    kind = _kind(arrays, group.layers[0])
     if kind != "RNN" and asked is not None:
         raise LoadError(
             f"`nonlinearity` is for a plain RNN, but {group.name or 'the module'} is of type {kind}, whose functions "
@@ -100,10 +97,10 @@ def build_layers(
     layers: list[Any] = []
     for k in range(len(group.layers)):
         layers.append(_layer(arrays, group.layers[k], kind, nonlinearity or "tanh"))
-        if k and layers[k].input_size != layers[k - 1].hidden_size:
+        if k and layers[k].input_size != layers[k - 1].output_size:
             raise LoadError(
                 f"{group.layers[k]['weight_ih']} takes {layers[k].input_size} inputs, but layer {k - 1} has "
-                f"{layers[k - 1].hidden_size} units. The layers of one module must fit on each other."
+                f"{layers[k - 1].output_size} units. The layers of one module must fit on each other."
             )
     return layers, notes
 
@@ -112,14 +109,8 @@ def _require_supported(group: Group) -> None:
     where = f" ({group.name})" if group.name else ""
     if group.reverse:
         raise LoadError(
-            f"the module{where} is bidirectional ({group.reverse[0]}), which is not supported: its backward half runs "
-            "from the future to the past, so that the whole is not one map. Save the forward half alone, without the "
-            "keys that end in `_reverse`."
-        )
-    if group.projection:
-        raise LoadError(
-            f"the LSTM{where} projects its output ({group.projection[0]}), which is not supported yet. Train it "
-            "without `proj_size`, or write it as a cell and pass that to dynsys.as_map."
+            f"the module{where} is bidirectional ({group.reverse[0]}): two maps in opposite directions of time, not "
+            "one. `dynsys.bidirectional(module)` reads the whole, its `direction('backward')` is one of the maps."
         )
     for k in range(len(group.layers)):
         parts = group.layers.get(k)
@@ -135,7 +126,10 @@ def _require_supported(group: Group) -> None:
                 raise LoadError(f"{missing} is missing, though {example} is there. Save the whole state dict.")
 
 
-def _kind(arrays: Arrays, key: str) -> str:
+def _kind(arrays: Arrays, parts: dict[str, str]) -> str:
+    key = parts["weight_hh"]
+    if "weight_hr" in parts:
+        return _projected(arrays, parts)
     shape = arrays[key].shape
     blocks, rest = divmod(shape[0], shape[1]) if len(shape) == 2 and shape[1] else (0, 0)
     if rest or blocks not in _BLOCKS:
@@ -145,8 +139,17 @@ def _kind(arrays: Arrays, key: str) -> str:
     return _BLOCKS[blocks]
 
 
+def _projected(arrays: Arrays, parts: dict[str, str]) -> str:
+    """The kind of a layer with a projection (p, n): only an LSTM has one, with recurrent weights (4n, p)."""
+    down, key = parts["weight_hr"], parts["weight_hh"]
+    shape = arrays[down].shape
+    if len(shape) != 2 or 0 in shape or arrays[key].shape != (4 * shape[1], shape[0]):
+        raise LoadError(f"{down} {shape} and {key} {arrays[key].shape} do not go together; need (p, n) and (4n, p).")
+    return "LSTM"
+
+
 def _layer(arrays: Arrays, parts: dict[str, str], kind: str, nonlinearity: str) -> Any:
-    own = _kind(arrays, parts["weight_hh"])
+    own = _kind(arrays, parts)
     if own != kind:
         raise LoadError(f"{parts['weight_hh']} is of type {own}, the layer below it is of type {kind}.")
     U = real(arrays, parts["weight_hh"])
@@ -158,6 +161,8 @@ def _layer(arrays: Arrays, parts: dict[str, str], kind: str, nonlinearity: str) 
     ]
     cells = cells_package()
     try:
+        if "weight_hr" in parts:
+            return cells.ProjectedLSTM(P=real(arrays, parts["weight_hr"]), **_gates("ifgo", W=W, U=U, b=_total(biases)))
         return _BUILDERS[kind](cells, W, U, biases, nonlinearity)
     except cells.ParameterError as error:
         raise LoadError(f"{parts['weight_hh']} and its companions make no cell: {error}") from None

@@ -55,7 +55,7 @@ def find_surroundings(near: Arrays, others: Arrays, layers: Sequence[Any]) -> Su
     if embedding is not None:
         used.append(embedding.weight)
         linears.remove(embedding)
-    top = _readout(linears, layers[-1].hidden_size, notes)
+    top = _readout(linears, layers[-1].output_size, notes)
     if top is not None:
         used += [top.weight, *([top.bias] if top.bias else [])]
     unused = {name: array for name, array in {**near, **others}.items() if name not in used}
@@ -91,7 +91,7 @@ def _embedding(linears: list[_Linear], layers: Sequence[Any], notes: list[str]) 
     """The matrix without bias whose rows are inputs: by its name, or else the only one that is no readout."""
     fits = [linear for linear in linears if linear.bias is None and linear.inputs == layers[0].input_size]
     named = [linear for linear in fits if "emb" in linear.weight.lower()]
-    if not named and layers[0].input_size != layers[-1].hidden_size:
+    if not named and layers[0].input_size != layers[-1].output_size:
         named = fits
     if len(named) > 1:
         notes.append(f"several matrices could be the embedding ({_names(named)}); none is taken")
@@ -120,8 +120,9 @@ def _names(linears: Sequence[_Linear]) -> str:
 
 def _initial_state(arrays: Arrays, layers: Sequence[Any], used: list[str], notes: list[str]) -> Array | None:
     """The learned initial state in the order of the model's own state: (h0, c0, h1, c1, ...)."""
-    h, c = (_per_layer(arrays, names, layers, notes) for names in (_FIRST_H, _FIRST_C))
     has_c = "c" in layers[0].state_blocks
+    h = _per_layer(arrays, _FIRST_H, [layer.output_size for layer in layers], notes)
+    c = _per_layer(arrays, _FIRST_C, [layer.state_blocks.get("c", layer.output_size) for layer in layers], notes)
     if h is None or (c is not None and not has_c):
         return None
     parts = [h[1]]
@@ -130,14 +131,14 @@ def _initial_state(arrays: Arrays, layers: Sequence[Any], used: list[str], notes
         parts.append(c[1])
         used.append(c[0])
     elif has_c:
-        parts.append([np.zeros(layer.hidden_size) for layer in layers])
+        parts.append([np.zeros(layer.state_blocks["c"]) for layer in layers])
         notes.append(f"{h[0]} is the initial h; the file has no initial c, zeros are assumed")
     notes.append(f"starts from the file's own initial state ({', '.join(used)})")
     return np.concatenate([part[k] for k in range(len(layers)) for part in parts])
 
 
 def _per_layer(
-    arrays: Arrays, names: frozenset[str], layers: Sequence[Any], notes: list[str]
+    arrays: Arrays, names: frozenset[str], sizes: Sequence[int], notes: list[str]
 ) -> tuple[str, list[Array]] | None:
     found = [name for name in arrays if name.rpartition(".")[2] in names]
     if len(found) > 1:
@@ -145,7 +146,6 @@ def _per_layer(
     if len(found) != 1:
         return None
     shape = tuple(size for size in arrays[found[0]].shape if size != 1)
-    sizes = [int(layer.hidden_size) for layer in layers]
     wanted = tuple(size for size in (len(sizes), sizes[0]) if size != 1)
     if len(set(sizes)) != 1 or shape != wanted:
         return None

@@ -32,7 +32,7 @@ def with_proof(f: Map, found: FixedPoints) -> FixedPoints:
         found = _enlarged(f, found, missed)
         near = _distances(found.points.states, proven) <= alone
     one_to_one = bool((near.sum(axis=0) == 1).all() and (near.sum(axis=1) == 1).all())
-    why = () if one_to_one else ("the list is not proven complete: some of its points could not be proven",)
+    open_ = () if one_to_one else ("the list is not proven complete: some of its points could not be proven",)
     return dataclasses.replace(
         found,
         completeness=dataclasses.replace(
@@ -41,7 +41,7 @@ def with_proof(f: Map, found: FixedPoints) -> FixedPoints:
             index_sum=int(index_signs(found.points.jacobians)[0].sum()),
             proven=one_to_one,
         ),
-        notes=(*found.notes, *why),
+        notes=(*found.notes, *open_),
     )
 
 

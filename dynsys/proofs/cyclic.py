@@ -48,5 +48,3 @@ class Cyclic(Map):
         lows, highs = low.reshape(self.period, n), high.reshape(self.period, n)
         divisors = (d for d in range(1, self.period) if self.period % d == 0)
         return all(bool(((lows[0] > highs[d]) | (highs[0] < lows[d])).any()) for d in divisors)
-
-

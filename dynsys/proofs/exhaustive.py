@@ -8,7 +8,9 @@ from typing import Any, final
 import numpy as np
 
 from dynsys.combinators import as_map
+from dynsys.composed_maps import Boxed
 from dynsys.errors import InputError
+from dynsys.fixed_points import find_fixed_points
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, SearchBox, given_box
 from dynsys.proofs.certificates import Certificates
@@ -128,12 +130,10 @@ def all_fixed_points(
 
 def _first(f: Map, input: Array, where: SearchBox, starts: ArrayLike | None) -> Array:
     """Candidates by a search that proves nothing."""
-    from dynsys.composed_maps import Boxed
-    from dynsys.fixed_points import find_fixed_points
-
     if starts is not None:
         return np.asarray(starts, dtype=np.float64).reshape(-1, f.state_size)
-    return find_fixed_points(Boxed(f, SearchBox(where.low, where.high, False, where.origin)), input, n_starts=256).states
+    inside = Boxed(f, SearchBox(where.low, where.high, False, where.origin))
+    return find_fixed_points(inside, input, n_starts=256).points.states
 
 
 @final

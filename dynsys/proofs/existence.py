@@ -82,7 +82,12 @@ class _Neighbourhood:
         assert self.inverse is not None
         identity = np.eye(len(self.inverse))
         low, high = (identity - (slope - identity).under(self.inverse)).bounds()
-        return np.maximum(np.abs(low), np.abs(high))
+        return largest(low, high)
+
+
+def largest(low: Array, high: Array) -> Array:
+    """max |x| over [low, high]."""
+    return np.asarray(np.maximum(np.abs(low), np.abs(high)))
 
 
 def row_sum(matrix: Array) -> float:
@@ -107,7 +112,7 @@ def existence(f: Map, state: Array, input: Array, claim: float, kind: Any, *, re
     if there.inverse is None:
         return _open(state, "J - I is numerically singular: a bifurcation, or a continuum of fixed points, is near")
     low, high = there.newton().bounds()
-    first = np.maximum(np.abs(low), np.abs(high))
+    first = largest(low, high)
     Y = float(first.max(initial=0.0))
     if not np.isfinite(Y):
         return _open(state, "the map or its Jacobian is not finite at the state")
@@ -116,7 +121,7 @@ def existence(f: Map, state: Array, input: Array, claim: float, kind: Any, *, re
     slope, kink = there.slope(least)
     remainder = there.remainder(slope)
     Z = row_sum(remainder)
-    contracts = Z < 1 and Y <= (1 - Z) * least * (1 - 4 * EPS)
+    contracts = _closes(Y, Z, least)
     if contracts:
         radius = float(up(up(Y / float(np.nextafter(1 - Z, 0))))) if Y else 0.0
         centre_low, centre_high = there.centre.bounds()
@@ -145,6 +150,11 @@ def existence(f: Map, state: Array, input: Array, claim: float, kind: Any, *, re
     return _open(state, f"no contraction {why} (bound {Z:.2g}, residual step {Y:.2g}): J - I is too close to singular")
 
 
+def _closes(step: float, bound: float, radius: float) -> bool:
+    """Whether |R G(x)| <= Y, |I - R G'| <= Z make the box of this half width go into itself: Y <= (1 - Z) r."""
+    return bound < 1 and step <= (1 - bound) * radius * (1 - 4 * EPS)
+
+
 def _refined(there: _Neighbourhood, state: Array) -> Array:
     """Move the centre by a few Newton steps; returns how far, per coordinate, (n,) rounded up."""
     assert there.inverse is not None
@@ -154,7 +164,7 @@ def _refined(there: _Neighbourhood, state: Array) -> Array:
         there.centre = mids
         there.residual = evaluate(there.f, mids.reshape(-1, 1), there.input).next[:, 0] - mids
     low, high = (mids - state).bounds()
-    return np.maximum(np.abs(low), np.abs(high))
+    return largest(low, high)
 
 
 def _widest(there: _Neighbourhood, Y: float, least: float, most: float) -> float:
@@ -165,7 +175,7 @@ def _widest(there: _Neighbourhood, Y: float, least: float, most: float) -> float
         rung = (good + bad) // 2
         radius = min(least * 2.0**rung, most) if rung < steps else most
         Z = row_sum(there.remainder(there.slope(radius)[0]))
-        if Z < 1 and Y <= (1 - Z) * radius * (1 - 4 * EPS):
+        if _closes(Y, Z, radius):
             good = rung
         else:
             bad = rung
@@ -178,7 +188,7 @@ def _none_within(there: _Neighbourhood, low: Array, high: Array, claim: float) -
     slope, _ = there.slope(claim)
     identity = np.eye(len(there.inverse))
     s_low, s_high = (slope - identity).under(there.inverse).bounds()
-    size = np.maximum(np.abs(s_low), np.abs(s_high))
+    size = largest(s_low, s_high)
     if not np.isfinite(size).all():
         return False
     reach = up(up(size.sum(axis=1) * (1 + (size.shape[1] + 2) * EPS)) * claim)

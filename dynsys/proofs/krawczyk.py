@@ -10,7 +10,7 @@ import numpy as np
 from dynsys.maps import Map
 from dynsys.proofs.evaluate import evaluate
 from dynsys.readings.intervals import EPS, Intervals, down, up
-from dynsys.types import Array, Booleans
+from dynsys.types import Array, Booleans, Integers
 
 
 @final
@@ -52,7 +52,7 @@ def narrow(f: Map, low: Array, high: Array, input: Array) -> Narrowed:
     return Narrowed(empty & ~single, single, new_low, new_high)
 
 
-def _some(slope: Intervals, which: Array) -> Intervals:
+def _some(slope: Intervals, which: Integers) -> Intervals:
     return Intervals(slope.low[:, which], slope.high[:, which])
 
 
@@ -79,13 +79,13 @@ def _krawczyk(f: Map, low: Array, high: Array, slope: Intervals, input: Array) -
 
 def _inverses(centre: Array, radius: Array) -> tuple[Array, Booleans]:
     """Approximate inverses (B, n, n); the identity, and False, where there is none."""
-    finite = np.isfinite(centre).all(axis=(1, 2)) & np.isfinite(radius).all(axis=(1, 2))
+    finite = np.asarray(np.isfinite(centre).all(axis=(1, 2)) & np.isfinite(radius).all(axis=(1, 2)))
     safe = np.where(finite[:, np.newaxis, np.newaxis], centre, np.eye(centre.shape[1]))
     try:
         R = np.linalg.inv(safe)
     except np.linalg.LinAlgError:
         R = np.array([_inverse(one) for one in safe])
-    good = finite & np.isfinite(R).all(axis=(1, 2))
+    good = np.asarray(finite & np.isfinite(R).all(axis=(1, 2)))
     return np.where(good[:, np.newaxis, np.newaxis], R, np.eye(centre.shape[1])), good
 
 

@@ -14,7 +14,7 @@ from dynsys.propagate.states import State
 from dynsys.types import Integers
 
 MOST = 200_000  # edges up to which all are taken
-SAMPLE = 20_000  # else this many, drawn at random
+SAMPLE = 4_000  # else this many, drawn at random
 
 
 @final

@@ -67,7 +67,7 @@ def propagation(
             last (False); None decides by cost: every layer, these, the first and the last, or none.
         collapse_tol: relative distance d_M / |H| below which a signal counts as collapsed.
         spectrum: a `dynsys.graphs.spectrum` of this graph and normalisation, where there is one already.
-        dtype: of the signal, "float32" or "float64"; None is float64 up to 2e7 entries. Sums are in float64.
+        dtype: of the signal, "float32" or "float64"; None is float64 up to 4e6 entries. Sums are in float64.
         seed: of the random gradient, of sampled edges. progress: called with (layers done, layers, message).
 
     Returns: Propagation.

@@ -33,11 +33,12 @@ class Signals:
     origin: str
 
 
-def read_signals(path: Path | None, graph_file: Path, n: int, seed: int) -> Signals:
+def read_signals(path: Path | None, graph_file: Path, n: int, seed: int, *, rows_to_one: bool = False) -> Signals:
     """Features from `path`, else from the graph's own file, else a random signal of 16 columns.
 
     An .npz file with `features` (or `X`), dense; or a scipy sparse matrix; or `feat_indptr`, `feat_indices`,
     `feat_shape`. Labels are `labels` or `y`; the split `train_idx` and `test_idx` (or masks `train_mask`, `test_mask`).
+    With `rows_to_one` each row is divided by its sum of moduli, as networks on bags of words expect.
     """
     own = _read(graph_file) if graph_file.suffix.lower() == ".npz" else {}
     given = own if path is None else _read(path)
@@ -56,6 +57,8 @@ def read_signals(path: Path | None, graph_file: Path, n: int, seed: int) -> Sign
     if features is None:
         features = seeds.generator(seed).standard_normal((n, RANDOM))
         origin = f"a random Gaussian signal of {RANDOM} columns (no features given), seed {seed}"
+    elif rows_to_one:
+        features, origin = _rows_to_one(features), f"{origin}, each row divided by its sum"
     if labels is None or train is None:
         return Signals(features, None, None, None, origin)
     return Signals(features, labels.astype(np.int64), train, _part(both, "test"), origin)
@@ -81,6 +84,14 @@ def _features(arrays: dict[str, Any]) -> Any:
     if {"data", "indices", "indptr", "shape"} <= arrays.keys() and str(arrays.get("format", b"csr")) != "csc":
         return _sparse((arrays["data"], arrays["indices"], arrays["indptr"]), arrays["shape"])
     return next((arrays[name] for name in FEATURES if name in arrays), None)
+
+
+def _rows_to_one(features: Any) -> Any:
+    sums = np.asarray(abs(features).sum(axis=1), dtype=np.float64).ravel()
+    scale = 1.0 / np.where(sums > 0, sums, 1.0)
+    if scipy.sparse.issparse(features):
+        return scipy.sparse.csr_array(scipy.sparse.diags_array(scale) @ features)
+    return np.asarray(features, dtype=np.float64) * scale[:, np.newaxis]
 
 
 def _sparse(parts: tuple[Any, Any, Any], shape: Any) -> Any:

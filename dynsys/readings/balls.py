@@ -1,10 +1,10 @@
 """The balls reading: a cell's unchanged `step` on whole intervals of states, with the derivative beside the value.
 
-An `Enclosed` value goes through the equations by NumPy's override protocols. It carries an interval for every entry and,
-forward in every state direction, an interval for every derivative; `Intervals` (float64, rounded outwards) and `Arbs`
-(python-flint, any precision) are the two kinds of interval. At a kink (max, abs, clip) the derivative is the hull of
-both sides, Clarke's generalised Jacobian, for which the mean value theorem still holds; where a comparison cannot be
-decided over the interval, the function may jump, and the derivative is unknown: (-inf, inf).
+An `Enclosed` value goes through the equations by NumPy's override protocols. It carries an interval for every entry
+and, forward in every state direction, one for every derivative; `Intervals` (float64, rounded outwards) and `Arbs`
+(python-flint, any precision) are the two kinds. At a kink (max, abs, clip) the derivative is the hull of both sides,
+Clarke's generalised Jacobian, for which the mean value theorem still holds; where a comparison cannot be decided over
+the interval the function may jump, and the derivative is unknown: (-inf, inf).
 """
 
 from __future__ import annotations
@@ -34,21 +34,22 @@ class Watch:
 
 @final
 class Truth:
-    """A comparison over intervals: certainly true (`must`), possibly true (`may`)."""
+    """A comparison over intervals: certainly true (`must`), possibly true (`may`); `of` is what was compared."""
 
-    __slots__ = ("may", "must", "watch")
+    __slots__ = ("may", "must", "of")
+    __array_ufunc__ = None  # NumPy leaves `array * truth` to us
 
-    def __init__(self, must: Booleans, may: Booleans, watch: Watch) -> None:
-        self.must, self.may, self.watch = must, may, watch
+    def __init__(self, must: Booleans, may: Booleans, of: Enclosed) -> None:
+        self.must, self.may, self.of = must, may, of
 
     def __invert__(self) -> Truth:
-        return Truth(~self.may, ~self.must, self.watch)
+        return Truth(~self.may, ~self.must, self.of)
 
     def __and__(self, other: Truth) -> Truth:
-        return Truth(self.must & other.must, self.may & other.may, self.watch)
+        return Truth(self.must & other.must, self.may & other.may, _moving(self.of, other.of))
 
     def __or__(self, other: Truth) -> Truth:
-        return Truth(self.must | other.must, self.may | other.may, self.watch)
+        return Truth(self.must | other.must, self.may | other.may, _moving(self.of, other.of))
 
     def __bool__(self) -> bool:
         # A branch on a parameter, or on a state whose answer is the same everywhere.
@@ -63,6 +64,17 @@ class Truth:
         return choose(self, other, other * 0.0)
 
     __rmul__ = __mul__
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func is np.where:
+            return choose(*args)
+        raise Unreadable(f"np.{getattr(func, '__name__', func)} of a comparison")
+
+
+def _moving(*values: Any) -> Enclosed:
+    """The one that depends on the state, if any does."""
+    known = [a for a in values if isinstance(a, Enclosed)]
+    return next((a for a in known if a.slope is not None), known[0])
 
 
 @final
@@ -93,16 +105,11 @@ class Enclosed(NDArrayOperatorsMixin):
         if method != "__call__" or kwargs:
             raise Unreadable(f"np.{ufunc.__name__} with {method!r} or keyword arguments")
         lifted = [stacked(list(a)) if _is_rows(a) else a for a in inputs]
-        if any(isinstance(a, Truth) for a in lifted):
-            truth, other = lifted if isinstance(lifted[0], Truth) else lifted[::-1]
-            if ufunc is not np.multiply:
-                raise Unreadable(f"np.{ufunc.__name__} of a comparison")
-            return truth * other
         name = ufunc.__name__
         if ufunc is np.matmul:
             return product(*lifted)
         if name in COMPARISONS:
-            return COMPARISONS[name](self.watch, *lifted)
+            return COMPARISONS[name](*lifted)
         if name in JUMPING:
             return _jumping(JUMPING[name], *lifted)
         rule = RULES.get(name)
@@ -145,7 +152,7 @@ class Enclosed(NDArrayOperatorsMixin):
         return Enclosed(self.value.sum_rows(keepdims), slope, self.watch)
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Enclosed:
-        return self.sum(axis, keepdims) / float(self.shape[0])
+        return _divide(self.sum(axis, keepdims), constant(float(self.shape[0]), self))
 
 
 def _is_rows(a: Any) -> bool:
@@ -279,57 +286,53 @@ def _bounds_of(a: Any) -> tuple[Array, Array]:
     return np.asarray(a, dtype=np.float64), np.asarray(a, dtype=np.float64)
 
 
-def _greater(watch: Watch, x: Any, y: Any, equal: bool) -> Truth:
+def _greater(x: Any, y: Any, equal: bool) -> Truth:
     (xl, xh), (yl, yh) = _bounds_of(x), _bounds_of(y)
-    # Equality on the border between the two branches is not decided: the derivative changes there.
-    if (xl == xh).all() and (yl == yh).all() and not _depend(x, y):
+    of = _moving(x, y)
+    if of.slope is None and (xl == xh).all() and (yl == yh).all():
         decided = xl >= yl if equal else xl > yl
-        return Truth(decided, decided, watch)
-    return Truth(xl > yh, xh >= yl, watch)
+        return Truth(decided, decided, of)
+    # A state on the border itself is not decided: nearby the answer changes.
+    return Truth(xl > yh, xh >= yl, of)
 
 
-def _depend(*values: Any) -> bool:
-    return any(isinstance(a, Enclosed) and a.slope is not None for a in values)
-
-
-def _equal(watch: Watch, x: Any, y: Any) -> Truth:
+def _equal(x: Any, y: Any) -> Truth:
     (xl, xh), (yl, yh) = _bounds_of(x), _bounds_of(y)
-    same = (xl == xh) & (yl == yh) & (xl == yl) & (not _depend(x, y))
-    return Truth(same, (xl <= yh) & (yl <= xh), watch)
+    of = _moving(x, y)
+    same = (xl == xh) & (yl == yh) & (xl == yl) & (of.slope is None)
+    return Truth(same, (xl <= yh) & (yl <= xh), of)
 
 
 COMPARISONS: dict[str, Callable[..., Truth]] = {
-    "greater": lambda w, x, y: _greater(w, x, y, False),
-    "greater_equal": lambda w, x, y: _greater(w, x, y, True),
-    "less": lambda w, x, y: _greater(w, y, x, False),
-    "less_equal": lambda w, x, y: _greater(w, y, x, True),
+    "greater": lambda x, y: _greater(x, y, False),
+    "greater_equal": lambda x, y: _greater(x, y, True),
+    "less": lambda x, y: _greater(y, x, False),
+    "less_equal": lambda x, y: _greater(y, x, True),
     "equal": _equal,
-    "not_equal": lambda w, x, y: ~_equal(w, x, y),
+    "not_equal": lambda x, y: ~_equal(x, y),
 }
 
 
 def choose(truth: Truth, yes: Any, no: Any) -> Enclosed:
     """`yes` where the comparison holds, else `no`; where it is open the function may jump: any derivative."""
-    like = next((a for a in (yes, no) if isinstance(a, Enclosed)), None)
-    if like is None:
-        raise Unreadable("np.where between plain numbers: a jump has no derivative")
-    yes, no = (a if isinstance(a, Enclosed) else constant(a, like) for a in (yes, no))
+    of = truth.of
+    yes, no = (a if isinstance(a, Enclosed) else constant(a, of) for a in (yes, no))
     shape = np.broadcast_shapes(truth.must.shape, yes.shape, no.shape)
     must, may = np.broadcast_to(truth.must, shape), np.broadcast_to(truth.may, shape)
     value = yes.value.spread(shape).choose(must, may, no.value.spread(shape))
-    directions = next((a.slope.shape[-1] for a in (yes, no) if a.slope is not None), None)
+    directions = next((a.slope.shape[-1] for a in (yes, no, of) if a.slope is not None), None)
     if directions is None:
-        return Enclosed(value, None, like.watch)
+        return Enclosed(value, None, of.watch)
     kind, full = type(value), (*shape, directions)
     slopes = [(kind.point(0.0) if a.slope is None else a.slope).spread(full) for a in (yes, no)]
     slope = slopes[0].choose(must[..., None], must[..., None], slopes[1])
-    open_ = may & ~must
-    if open_.any():
-        truth.watch.kink = True
-        unknown = Intervals(np.full(full, -np.inf), np.full(full, np.inf))
-        everything = unknown if kind is Intervals else kind.between(unknown.low, unknown.high)
-        slope = everything.choose(open_[..., None], open_[..., None], slope)
-    return Enclosed(value, slope, like.watch)
+    undecided = may & ~must
+    if undecided.any():
+        of.watch.kink = True
+        size = np.broadcast_to(np.where(undecided[..., None], np.inf, 0.0), full)
+        anything = kind.point(-size).hull(kind.point(size)) if kind is Intervals else kind.between(-size, size)
+        slope = anything.choose(undecided[..., None], undecided[..., None], slope)
+    return Enclosed(value, slope, of.watch)
 
 
 def _extreme(x: Enclosed, y: Enclosed, larger: bool) -> Enclosed:
@@ -433,8 +436,7 @@ def _where(condition: Any, yes: Any, no: Any) -> Any:
     if isinstance(condition, Truth):
         return choose(condition, yes, no)
     mask = np.asarray(condition).astype(bool)
-    like = next(a for a in (yes, no) if isinstance(a, Enclosed))
-    return choose(Truth(mask, mask, like.watch), yes, no)
+    return choose(Truth(mask, mask, next(a for a in (yes, no) if isinstance(a, Enclosed))), yes, no)
 
 
 def _clip(x: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Any:
@@ -528,8 +530,6 @@ def seeded(box: Any, watch: Watch) -> Enclosed:
     n, samples = box.shape
     identity = type(box).point(np.broadcast_to(np.eye(n)[:, np.newaxis], (n, samples, n)))
     return Enclosed(box, identity, watch)
-
-
 
 
 def lifted_fields(cell: Any, like: Enclosed) -> dict[str, Enclosed]:

@@ -55,7 +55,7 @@ class Intervals:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.low.shape
+        return tuple(self.low.shape)
 
     def bounds(self) -> tuple[Array, Array]:
         """(low, high) as float64 arrays."""
@@ -63,14 +63,12 @@ class Intervals:
 
     def magnitude(self) -> Array:
         """max |x| over each interval."""
-        return np.maximum(np.abs(self.low), np.abs(self.high))
+        return np.asarray(np.maximum(np.abs(self.low), np.abs(self.high)))
 
     def ball(self) -> tuple[Array, Array]:
         """A centre (any number will do) and a radius that covers the interval around it."""
         with np.errstate(all="ignore"):
-            middle = np.where(
-                np.isfinite(self.low) & np.isfinite(self.high), 0.5 * self.low + 0.5 * self.high, 0.0
-            )
+            middle = np.where(np.isfinite(self.low) & np.isfinite(self.high), 0.5 * self.low + 0.5 * self.high, 0.0)
             radius = np.maximum(up(self.high - middle), up(middle - self.low))
         return middle, np.where(self.low == self.high, 0.0, radius)
 

@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from dynsys.readings.recognized import recognized
 from dynsys.readings.tape import Unreadable
 
 # How tightly a printed expression holds together; a looser one inside a tighter one gets parentheses.
@@ -153,6 +154,9 @@ class Printer:
             return self._names[id(s)], ATOM
         if is_zero(s):
             return (r"\mathbf{0}" if s.ndim == 2 else "0"), ATOM
+        known = recognized(s)
+        if known is not None:
+            return self._applied(known[0], [known[1]])
         special: Callable[[Symbol], Printed] | None = getattr(self, f"_{s.op}", None)
         if special is not None:
             return special(s)
@@ -298,7 +302,7 @@ class Printer:
 
     def _vstack(self, s: Symbol) -> Printed:
         rows = r" \\ ".join(self(a)[0] for a in s.args)
-        return rf"\begin{{bmatrix}} {rows} \end{{bmatrix}}", ATOM
+        return rf"\left[ \begin{{matrix}} {rows} \end{{matrix}} \right]", ATOM
 
     def _getitem(self, s: Symbol) -> Printed:
         base, index = s.args

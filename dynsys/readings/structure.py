@@ -2,23 +2,38 @@
 
 Going down the tape, the derivative of every value with respect to the seeds is kept as a short sum of
 
-    diag(l_b) M        l_b one column per sample b, M shared by all samples (the identity included), and
-    diag(l_b) M A_b    a nested product, such as U (r * h) gives: A_b dense, one per sample.
+    diag(l_b) M                l_b one column per sample b, M shared by all samples (the identity included),
+    diag(l_b) M diag(r_b)      a matrix whose columns are scaled, such as U tanh(h) gives, and
+    diag(l_b) M A_b            a nested product, such as U (r * h) gives: A_b dense, one per sample.
 
 For row i of the result the first kind is, over all samples at once, a (B, K) by (K, N) product: row i of every shared
 matrix is stacked in S[i], the factors of every sample in L[i], and one batched product writes the whole Jacobian.
-Zero blocks and diagonals come from the same product, so memory is written once and never filled first.
+Zero blocks and diagonals come from the same product, so memory is written once and never filled first. The second
+kind is written entry by entry, in blocks of rows that stay in the processor's cache.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 
+from dynsys.readings.forms import (
+    Columns,
+    Form,
+    Nested,
+    Term,
+    added,
+    factor_times,
+    is_one,
+    masked,
+    multiplied,
+    reindexed,
+    rows_by_samples,
+    scaled_rows,
+)
 from dynsys.readings.tape import (
     Broadcast,
     Chosen,
@@ -31,7 +46,6 @@ from dynsys.readings.tape import (
     Tile,
     Traced,
     Unreadable,
-    bounded_times,
 )
 from dynsys.readings.workspace import Workspace
 from dynsys.types import Array
@@ -44,38 +58,6 @@ CACHED_ROW = 1 << 19
 
 PIECE_BYTES = 1 << 21
 """Nested products are formed for pieces of samples of about this size, which stay in the processor's cache."""
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Term:
-    """diag(left) @ matrix, acting on seed number `seed`. `left` is (rows, B), broadcasts to it, or is 1.0."""
-
-    left: Any
-    seed: int
-    matrix: Array | None  # None: the identity
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Nested:
-    """diag(left) @ matrix @ inner, where inner is a sum of terms that differ from sample to sample."""
-
-    left: Any
-    matrix: Array
-    inner: Form
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class Form:
-    """The derivative of one value with respect to every seed: the sum of its terms."""
-
-    terms: tuple[Term, ...] = ()
-    nested: tuple[Nested, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.terms or self.nested)
 
 
 class StackedRows:
@@ -99,8 +81,8 @@ class StackedRows:
 
     def get(self, terms: Sequence[Term], rows: int, columns: int) -> Array:
         """S (rows, K, columns) for terms of one seed, K at least 2: below that NumPy leaves BLAS."""
-        key = (rows, columns, tuple(id(t.matrix) for t in terms))
-        if key in self._known:
+        key = (rows, columns, tuple(self._name(t.matrix) for t in terms))
+        if None not in key[2] and key in self._known:
             return self._known[key]
         stacked = np.zeros((rows, max(2, len(terms)), columns))
         for k, term in enumerate(terms):
@@ -108,9 +90,17 @@ class StackedRows:
                 stacked[np.arange(rows), k, np.arange(rows)] = 1.0
             else:
                 stacked[:, k, :] = term.matrix
-        if all(t.matrix is None or id(t.matrix) in self._fixed for t in terms):
+        if None not in key[2]:
             self._known[key] = stacked
         return stacked
+
+    def _name(self, matrix: Array | None) -> Any:
+        """What tells a matrix that cannot change from all others, the transpose of a parameter too; else None."""
+        if matrix is None or id(matrix) in self._fixed:
+            return id(matrix)
+        if matrix.base is not None and id(matrix.base) in self._fixed:
+            return matrix.__array_interface__["data"][0], matrix.shape, matrix.strides
+        return None
 
 
 class Structure:
@@ -139,16 +129,16 @@ class Structure:
             if factor is None:
                 continue
             if id(node) in self._forms:  # a seed, or a value whose own derivative is known
-                pieces.append(_scaled(self._forms[id(node)], factor))
+                pieces.append(scaled_rows(self._forms[id(node)], factor))
                 continue
             for parent, edge in node.parents:
                 if isinstance(edge, Diagonal) and not edge.steep:
-                    part = _times(_rows_by_samples(edge.d), factor)
+                    part = factor_times(rows_by_samples(edge.d), factor)
                     known = factors.get(id(parent))
                     factors[id(parent)] = part if known is None else known + part
                 else:
-                    pieces.append(_scaled(_compose(edge, self._form(parent), parent, self._cache), factor))
-        self._forms[id(output)] = _sum([piece for piece in pieces if piece]) if any(pieces) else Form()
+                    pieces.append(scaled_rows(_compose(edge, self._form(parent), parent, self._cache), factor))
+        self._forms[id(output)] = added([piece for piece in pieces if piece]) if any(pieces) else Form()
         return self._forms[id(output)]
 
     def dense(self, outputs: Sequence[Any], rows: Sequence[int]) -> Array:
@@ -171,7 +161,8 @@ class Structure:
 
     def _covers(self, form: Form) -> bool:
         """Whether the terms have a matrix for every seed, so that every entry gets written."""
-        return {t.seed for t in form.terms if t.matrix is not None} == set(range(len(self._seeds)))
+        written = {t.seed for t in form.terms if t.matrix is not None} | {c.seed for c in form.columns}
+        return written == set(range(len(self._seeds)))
 
     def _shared_products(self, forms: Sequence[Form]) -> dict[tuple[int, int], Array]:
         """matrix @ inner of the nested terms that several outputs have in common, each formed once."""
@@ -188,7 +179,7 @@ class Structure:
     def _write(self, form: Form, out: Array, at: slice, products: dict[tuple[int, int], Array], clean: bool) -> None:
         """out (rows, samples in `at`, N) <- the form; `clean` says that `out` is zero to begin with."""
         if not form.nested:
-            self._write_terms(form.terms, out, at, clean)
+            self._write_flat(form, out, at, clean)
             return
         # In pieces of samples that stay in cache from the inner terms to the last addition.
         width = max(1, PIECE_BYTES // (8 * max(1, self._columns) * max(len(out), form.nested[0].matrix.shape[1])))
@@ -200,16 +191,16 @@ class Structure:
         samples = at.stop - at.start
         first, *others = form.nested
         self._product(first, out, at, products)
-        if not _is_one(first.left):
+        if not is_one(first.left):
             out *= _samples_of(first.left, at)[..., np.newaxis]
-        if not form.terms and not others:
+        if not form.terms and not form.columns and not others:
             return
         part = np.empty((len(out), samples, self._columns))
         for nested in others:
             self._product(nested, part, at, products)
             out += _samples_of(nested.left, at)[..., np.newaxis] * part
-        if form.terms:
-            self._write_terms(form.terms, part, at, False)
+        if form.terms or form.columns:
+            self._write_flat(form, part, at, False)
             out += part
 
     def _product(self, nested: Nested, out: Array, at: slice, products: dict[tuple[int, int], Array]) -> None:
@@ -226,23 +217,41 @@ class Structure:
         )
         np.matmul(nested.matrix, inner.reshape(len(inner), -1), out=flat)
 
-    def _write_terms(self, terms: tuple[Term, ...], out: Array, at: slice, clean: bool) -> None:
-        own = [[t for t in terms if t.seed == seed] for seed in range(len(self._seeds))]
+    def _write_flat(self, form: Form, out: Array, at: slice, clean: bool) -> None:
+        """out <- the terms and the matrices with scaled columns."""
+        alone = {c.seed for c in form.columns} - {t.seed for t in form.terms if t.matrix is not None}
+        self._write_terms(tuple(t for t in form.terms if t.seed not in alone), out, at, clean, alone)
+        begun: set[int] = set()
+        for scaled in form.columns:
+            add = scaled.seed not in alone or scaled.seed in begun
+            _write_columns(scaled, out[:, :, self._seeds[scaled.seed]], at, add)
+            begun.add(scaled.seed)
+        for seed in alone:  # what is left there are diagonals
+            own = [t for t in form.terms if t.seed == seed]
+            _add_one_by_one(own, out[:, :, self._seeds[seed]], at)
+
+    def _write_terms(
+        self, terms: tuple[Term, ...], out: Array, at: slice, clean: bool, others: Collection[int] = ()
+    ) -> None:
+        """out <- the terms, but for the columns of the seeds in `others`, which are left as they are."""
+        seeds = [seed for seed in range(len(self._seeds)) if seed not in others]
+        own = [[t for t in terms if t.seed == seed] for seed in seeds]
+        places = [self._seeds[seed] for seed in seeds]
         dense = [out.shape[1] > SMALL_BATCH and any(t.matrix is not None for t in group) for group in own]
         factors = [_factors(group, len(out), at) if d else None for group, d in zip(own, dense, strict=True)]
         stacked = [
             self._cache.get(group, len(out), columns.stop - columns.start) if d else None
-            for group, columns, d in zip(own, self._seeds, dense, strict=True)
+            for group, columns, d in zip(own, places, dense, strict=True)
         ]
         # Zeros and products row by row where there are both, so that a row is in cache for all of them.
         mixed = not clean and any(dense) and not all(dense)
         for rows in [slice(r, r + 1) for r in range(len(out))] if mixed else [slice(0, len(out))]:
-            for columns, left, right in zip(self._seeds, factors, stacked, strict=True):
+            for columns, left, right in zip(places, factors, stacked, strict=True):
                 if left is not None and right is not None:
                     np.matmul(left[rows], right[rows], out=out[rows, :, columns])
                 elif not clean:
                     out[rows, :, columns] = 0.0
-        for group, columns, d in zip(own, self._seeds, dense, strict=True):
+        for group, columns, d in zip(own, places, dense, strict=True):
             if not d:
                 _add_one_by_one(group, out[:, :, columns], at)
 
@@ -250,46 +259,28 @@ class Structure:
 def _compose(edge: Any, form: Form, parent: Traced, cache: StackedRows) -> Form:
     rows = parent.shape[0] if parent.ndim > 1 else 1
     if isinstance(edge, Diagonal):
-        return _scaled(form, _rows_by_samples(edge.d), edge.steep)
+        return scaled_rows(form, rows_by_samples(edge.d), edge.steep)
     if isinstance(edge, Chosen):
-        return _masked(form, np.atleast_2d(edge.mask))
+        return masked(form, np.atleast_2d(edge.mask))
     if isinstance(edge, MatrixProduct):
-        return _multiplied(edge.matrix, form)
+        return multiplied(edge.matrix, form)
     if isinstance(edge, Operator):
-        return _multiplied(cache.matrix(edge), form)
+        return multiplied(cache.matrix(edge), form)
     if isinstance(edge, Tile):
-        return _reindexed(form, np.atleast_2d(edge.push(np.eye(rows))))
+        return reindexed(form, np.atleast_2d(edge.push(np.eye(rows))))
     if isinstance(edge, SumRows):
-        return _multiplied(np.full((1, edge.rows), edge.factor), form)
+        return multiplied(np.full((1, edge.rows), edge.factor), form)
     if isinstance(edge, Rows):
-        return _reindexed(form, np.atleast_2d(np.eye(rows)[edge.index]))
+        return reindexed(form, np.atleast_2d(np.eye(rows)[edge.index]))
     if isinstance(edge, Embed):
-        return _reindexed(form, np.eye(edge.rows, edge.size, -edge.start))
+        return reindexed(form, np.eye(edge.rows, edge.size, -edge.start))
     if isinstance(edge, Broadcast) and rows == 1 and edge.shape[-1] == parent.shape[-1]:
-        return _reindexed(form, np.ones((edge.shape[0] if len(edge.shape) > 1 else 1, 1)))
+        return reindexed(form, np.ones((edge.shape[0] if len(edge.shape) > 1 else 1, 1)))
     raise Unreadable(f"the structure of {type(edge).__name__}")
-
-
-def _multiplied(matrix: Array, form: Form) -> Form:
-    """matrix @ form: terms that all samples share stay shared, the others become one nested product."""
-    varying = tuple(t for t in form.terms if not _is_constant(t.left))
-    shared = tuple(Term(1.0, t.seed, _product_with(matrix, t)) for t in form.terms if _is_constant(t.left))
-    if not varying and not form.nested:
-        return Form(shared)
-    return Form(shared, (Nested(1.0, matrix, Form(varying, form.nested)),))
 
 
 def _key(nested: Nested) -> tuple[int, int]:
     return id(nested.matrix), id(nested.inner)
-
-
-def _is_one(left: Any) -> bool:
-    return np.ndim(left) == 0 and bool(left == 1.0)
-
-
-def _is_constant(left: Any) -> bool:
-    """Whether one factor serves all samples."""
-    return np.ndim(left) == 0 or np.shape(left)[-1] == 1
 
 
 def _samples_of(left: Any, at: slice) -> Array:
@@ -308,6 +299,24 @@ def _factors(terms: Sequence[Term], rows: int, at: slice) -> Array:
     return factors.swapaxes(1, 2)
 
 
+def _write_columns(scaled: Columns, out: Array, at: slice, add: bool) -> None:
+    """out (rows, B, size of the seed) <- diag(left) matrix diag(right), or that added to it."""
+    right = np.broadcast_to(_samples_of(scaled.right, at), (out.shape[2], out.shape[1]))
+    constant = np.ndim(scaled.left) == 0
+    factors = np.ascontiguousarray((right * scaled.left if constant else right).T)
+    left = None if constant else np.broadcast_to(_samples_of(scaled.left, at), out.shape[:2])[:, :, np.newaxis]
+    block = max(1, CACHED_ROW // (8 * max(1, factors.size)))
+    part = np.empty((block, *factors.shape)) if add else None
+    for start in range(0, len(out), block):
+        rows = slice(start, min(start + block, len(out)))
+        target = out[rows] if part is None else part[: rows.stop - rows.start]
+        np.multiply(scaled.matrix[rows, np.newaxis, :], factors, out=target)
+        if left is not None:
+            target *= left[rows]
+        if part is not None:
+            out[rows] += target
+
+
 def _add_one_by_one(terms: Sequence[Term], out: Array, at: slice) -> None:
     """out (rows, B, size of one seed), zero so far, <- the terms; for diagonals alone, or very few samples."""
     diagonal = np.arange(min(out.shape[0], out.shape[2]))
@@ -317,69 +326,3 @@ def _add_one_by_one(terms: Sequence[Term], out: Array, at: slice) -> None:
             out[diagonal, :, diagonal] += left
         else:
             out += left[:, :, np.newaxis] * term.matrix[:, np.newaxis, :]
-
-
-def _product_with(matrix: Array, term: Term) -> Array:
-    if _is_one(term.left):
-        return matrix if term.matrix is None else np.asarray(matrix @ term.matrix)
-    left = np.asarray(term.left) if np.ndim(term.left) == 0 else np.asarray(term.left).reshape(-1)
-    scaled = matrix * left
-    return scaled if term.matrix is None else np.asarray(scaled @ term.matrix)
-
-
-def _rows_by_samples(d: Any) -> Any:
-    """A factor as (rows, samples): a plain row (B,) acts on the one row of its value, or on all rows alike."""
-    return np.atleast_2d(d) if np.ndim(d) else d
-
-
-def _times(d: Any, left: Any) -> Any:
-    return d if _is_one(left) else left if _is_one(d) else d * left
-
-
-def _scaled(form: Form, d: Any, steep: bool = False) -> Form:
-    """diag(d) @ form."""
-    if _is_one(d):
-        return form
-    times = bounded_times if steep else _times
-    return Form(
-        tuple(Term(times(d, t.left), t.seed, t.matrix) for t in form.terms),
-        tuple(Nested(times(d, n.left), n.matrix, n.inner) for n in form.nested),
-    )
-
-
-def _masked(form: Form, mask: Any) -> Form:
-    return Form(
-        tuple(Term(np.where(mask, t.left, 0.0), t.seed, t.matrix) for t in form.terms),
-        tuple(Nested(np.where(mask, n.left, 0.0), n.matrix, n.inner) for n in form.nested),
-    )
-
-
-def _reindexed(form: Form, selector: Array) -> Form:
-    """selector @ form, for a selector with at most one entry per row: each row is a row of the form, or zero."""
-    pick = selector.argmax(axis=1)
-    kept = np.asarray(selector.any(axis=1), dtype=np.float64)[:, np.newaxis]
-
-    def left(factor: Any) -> Any:
-        if np.ndim(factor) == 0 or np.shape(factor)[0] == 1:
-            return factor * kept
-        return np.asarray(factor)[pick] * kept
-
-    def matrix(m: Array | None) -> Array:
-        return selector if m is None else np.asarray(m)[pick]
-
-    return Form(
-        tuple(Term(left(t.left), t.seed, matrix(t.matrix)) for t in form.terms),
-        tuple(Nested(left(n.left), n.matrix[pick], n.inner) for n in form.nested),
-    )
-
-
-def _sum(forms: Sequence[Form]) -> Form:
-    """The sum, with the factors of equal matrices added up."""
-    if len(forms) == 1:
-        return forms[0]
-    merged: dict[tuple[int, int], Term] = {}
-    for term in itertools.chain.from_iterable(f.terms for f in forms):
-        key = (term.seed, id(term.matrix))
-        known = merged.get(key)
-        merged[key] = term if known is None else Term(known.left + term.left, term.seed, term.matrix)
-    return Form(tuple(merged.values()), tuple(itertools.chain.from_iterable(f.nested for f in forms)))

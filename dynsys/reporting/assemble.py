@@ -20,8 +20,10 @@ from dynsys.reporting.methods import methods_of
 from dynsys.reporting.portrait_figures import PORTRAIT_FIGURES
 from dynsys.reporting.sections import sections_of
 from dynsys.reporting.study import Study
+from dynsys.reporting.training import training_section
 from dynsys.reporting.verdict import verdict_of
 from dynsys.reporting.wording import number, plural
+from dynsys.training_log import TrainingLog
 
 SCHEMA_VERSION = "1.0"
 FINDING_FIELDS = (
@@ -29,7 +31,7 @@ FINDING_FIELDS = (
 )  # fmt: skip
 
 
-def document_of(study: Study, title: str, command: str) -> Document:
+def document_of(study: Study, title: str, command: str, training: TrainingLog | None = None) -> Document:
     """The whole report, ready to be rendered."""
     figures: dict[str, Figure] = {}
     for name, draw in (FIGURES | PORTRAIT_FIGURES).items():
@@ -47,6 +49,9 @@ def document_of(study: Study, title: str, command: str) -> Document:
     reproducibility = _reproducibility(study, command)
     verdict = verdict_of(study, findings)
     data = _data(study, verdict, findings, reproducibility)
+    watched = training_section(training)
+    if training is not None:
+        data["training"] = {"header": training.header, "records": list(training.records), "broken": training.broken}
     return Document(
         title=title,
         subtitle=f"Stability report: {study.f.name}",
@@ -54,7 +59,7 @@ def document_of(study: Study, title: str, command: str) -> Document:
         severity=findings[0].severity if findings else "info",
         findings=findings,
         facts=_facts(study),
-        sections=sections_of(study, figures),
+        sections=(*sections_of(study, figures), *(() if watched is None else (watched,))),
         methods=methods,
         references=references,
         reproducibility=reproducibility,

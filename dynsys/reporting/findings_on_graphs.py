@@ -53,8 +53,8 @@ def _collapse(study: GraphStudy) -> Iterator[Finding]:
             method=f"Distance to the collapse subspace over the size of the signal, normalisation {run.normalization}.",
             meaning=(
                 "From there on all nodes of a component carry, but for their degree, the same features up to "
-                f"{percent(run.collapse_tol)}. Directions may still be told apart by a classifier: see the probe, where "
-                "there are labels."
+                f"{percent(run.collapse_tol)}. Directions may still be told apart by a classifier: see the probe, "
+                "where there are labels."
             ),
             advice=_best_remedy(study),
             section="collapse",
@@ -176,12 +176,12 @@ def _probe(study: GraphStudy) -> Iterator[Finding]:
                 advice="Do not choose the depth by the energy alone.",
                 section="collapse",
             )
-        break
 
 
 def _probe_method(study: GraphStudy, name: str) -> str:
     train = len(np.asarray(study.signals.train))
-    return f"{name}. Ridge classifier on each layer, learnt on {plural(train, 'node')} of the split `train`, tested on `test`."
+    said = f"{name}. Ridge classifier on each layer, learnt on {plural(train, 'node')} of the split `train`, tested on"
+    return f"{said} `test`."
 
 
 def _binomial(accuracy: float, study: GraphStudy) -> float | None:

@@ -184,7 +184,7 @@ def frequencies(study: GraphStudy) -> Figure | None:
     if not known.any() and not ranked.any():
         return None
     layers = np.arange(run.depth + 1)
-    with drawing(6.8, 2.9) as canvas:
+    with drawing(6.8, 3.2) as canvas:
         left, right = canvas.subplots(1, 2)
         if known.any():
             labels = [f"{a:g} to {b:g}" for a, b in zip(run.bands, run.bands[1:], strict=False)]
@@ -194,7 +194,7 @@ def frequencies(study: GraphStudy) -> Figure | None:
             left.set_xlabel("layer")
             left.set_ylabel("share of $|H|^2$")
             handles, names = left.get_legend_handles_labels()
-            left.legend(handles[::-1], names[::-1], loc="lower right", title="eigenvalues", frameon=True)
+            canvas.legend(handles, names, loc="outside lower center", ncols=5, title="eigenvalues of $A$")
         right.plot(layers[ranked], run.effective_rank[ranked], "o-", color=COLOURS[0], label="effective rank")
         stable = np.isfinite(run.stable_rank)
         right.plot(layers[stable], run.stable_rank[stable], "s-", color=COLOURS[1], label="stable rank", mfc="none")
@@ -207,8 +207,8 @@ def frequencies(study: GraphStudy) -> Figure | None:
         svg=svg,
         alt="Shares of the signal by eigenvalue, and its ranks, by layer.",
         caption=(
-            "Left: which eigenvalues the signal is made of, through smooth windows that add up to one; eigenvalues near "
-            "1 are low graph frequencies. Right: how many directions it still has."
+            "Left: which eigenvalues the signal is made of, through smooth windows that add up to one; eigenvalues "
+            "near 1 are low graph frequencies. Right: how many directions it still has."
         ),
     )
 
@@ -222,10 +222,10 @@ def gradients(study: GraphStudy) -> Figure | None:
     with drawing(6.8, 2.7) as canvas:
         left, right = canvas.subplots(1, 2)
         finite = np.isfinite(run.log_gradient_norm)
-        left.plot(layers[finite], run.log_gradient_norm[finite] / NATS, color=COLOURS[0], label="size, log₁₀")
+        left.plot(layers[finite], run.log_gradient_norm[finite] / NATS, color=COLOURS[0])
         left.axhline(0, color=GREY, lw=0.8)
         left.set_xlabel("layer (the gradient comes from the right)")
-        left.legend(loc="best")
+        left.set_ylabel("size of the gradient, log₁₀")
         right.plot(layers, run.gradient_collapse, color=COLOURS[1], label="gradient: $d_M$ / size")
         right.plot(layers, run.relative_distance, color=COLOURS[0], ls="--", label="signal: $d_M$ / size")
         right.set_xlabel("layer")
@@ -277,7 +277,7 @@ def remedies(study: GraphStudy) -> Figure | None:
     known = [r for r in study.remedies if np.isfinite(r.log_relative_distance).all()]
     if not known:
         return None
-    names = ["as it is", *(r.id.replace("-", " ") for r in known)]
+    names = ["as it is", *(r.name for r in known)]
     values = np.array([known[0].log_relative_distance[0], *(r.log_relative_distance[1] for r in known)]) / NATS
     with drawing(5.6, 0.5 + 0.33 * len(names)) as canvas:
         plane = canvas.add_subplot()

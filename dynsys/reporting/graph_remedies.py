@@ -14,6 +14,7 @@ from dynsys.propagate.layers import Layer, stack_of
 from dynsys.propagate.network import GraphNetwork
 from dynsys.propagate.result import Propagation
 from dynsys.propagate.run import propagation
+from dynsys.reporting.wording import plural
 from dynsys.types import AnyArray
 
 MIX = 0.5  # share of the old signal that the residual connection keeps
@@ -27,13 +28,15 @@ class Remedy:
     """One change, and what it did to the same signal at the same depth.
 
     Attributes:
-        id: "residual", "initial-residual", "rewiring", "normalization", "shallower". what: in words.
+        id: "residual", "initial-residual", "rewiring", "normalization", "shallower". name, what: in a few words, and
+            in more.
         log_relative_distance: nats, of d_M / |H| at the last layer, before and after.
         rate: nats per layer, before and after. probe: accuracy at the last layer, before and after; NaN without labels.
         gap: 1 - lambda_star, before and after.
     """
 
     id: str
+    name: str
     what: str
     log_relative_distance: tuple[float, float]
     rate: tuple[float, float]
@@ -55,10 +58,10 @@ def remedies(
     before = propagation(layers, graph, X, base.depth, **common, **light)
     tried: list[Remedy] = []
 
-    def measure(name: str, what: str, stack: Any, on: Graph, depth: int, **changed: Any) -> None:
+    def measure(kind: str, name: str, what: str, stack: Any, on: Graph, depth: int, **changed: Any) -> None:
         settings = common | light | changed
         if not late():
-            tried.append(_compared(name, what, before, propagation(stack, on, X, depth, **settings)))
+            tried.append(_compared(kind, name, what, before, propagation(stack, on, X, depth, **settings)))
 
     mixed, width = [], X.shape[1]
     for layer in layers:
@@ -66,26 +69,35 @@ def remedies(
         width = layer.width(width)
     if any(a is not b for a, b in zip(layers, mixed, strict=True)):
         what = f"residual connection: H' = {MIX:g} H + {1 - MIX:g} s(A H W) where the width stays the same"
-        measure("residual", what, mixed, graph, base.depth)
+        measure("residual", "residual", what, mixed, graph, base.depth)
     if all(layer.W is None for layer in layers):
         anchored = Layer(W=(1 - ANCHOR) * np.eye(X.shape[1]), X=ANCHOR * X.astype(np.float64))
         what = f"initial residual: H' = {1 - ANCHOR:g} A H + {ANCHOR:g} X, as in APPNP and GCNII"
-        measure("initial-residual", what, [anchored] * base.depth, graph, base.depth)
+        measure("initial-residual", "initial residual", what, [anchored] * base.depth, graph, base.depth)
     for other in ("sym", "sym+loops", "row+loops"):
         if other != base.normalization and not (other == "sym" and not graph.n_edges):
             what = f'normalisation "{other}" in place of "{base.normalization}"'
-            measure("normalization", what, layers, graph, base.depth, normalization=other, spectrum=None)
+            measure(
+                "normalization",
+                f"normalisation {other}",
+                what,
+                layers,
+                graph,
+                base.depth,
+                normalization=other,
+                spectrum=None,
+            )
     if 0 < graph.n_edges <= LARGEST and graph.n_nodes > 3 and not late():
         count = max(1, min(20, graph.n_edges // 50))
         try:
             changed = rewire(graph, "gap", edges=count, normalization=base.normalization, seed=base.seed)
-            what = f"{changed.added.shape[1]} edges added where they widen the spectral gap most"
-            measure("rewiring", what, layers, changed.graph, base.depth, spectrum=None)
+            what = f"{plural(changed.added.shape[1], 'edge')} added where the spectral gap widens most"
+            measure("rewiring", "rewiring", what, layers, changed.graph, base.depth, spectrum=None)
         except AnalysisError:
             pass  # nothing can be added, e.g. to a complete graph
     if base.effective_depth is not None and base.effective_depth > 1 and network is None:
         depth = max(1, base.effective_depth // 2)
-        measure("shallower", f"{depth} layers in place of {base.depth}", layers[:depth], graph, depth)
+        measure("shallower", "fewer layers", f"{depth} layers in place of {base.depth}", layers[:depth], graph, depth)
     return tuple(tried)
 
 
@@ -100,12 +112,13 @@ def _mixed(layer: Layer, width: int) -> Layer:
     return replace(layer, W=(1 - MIX) * W, b=b, residual=MIX)
 
 
-def _compared(name: str, what: str, before: Propagation, after: Propagation) -> Remedy:
+def _compared(kind: str, name: str, what: str, before: Propagation, after: Propagation) -> Remedy:
     def last(run: Propagation) -> float:
         return float(run.log_distance[-1] - run.log_norm[-1]) if np.isfinite(run.log_norm[-1]) else float("nan")
 
     return Remedy(
-        id=name,
+        id=kind,
+        name=name,
         what=what,
         log_relative_distance=(last(before), last(after)),
         rate=(before.rate, after.rate),

@@ -142,11 +142,11 @@ def _methods(study: GraphStudy) -> tuple[str, ...]:
     run = study.propagation
     ends = study.spectrum
     paragraphs = [
-        f"Propagation was analysed with dynsys {dynsys.__version__} under the normalisation {run.normalization} [1]. The "
-        "signal was carried in two parts, inside and outside the exact eigenvalue-1 space of the propagation matrix, "
-        "each with its own scale, so that distances keep their relative accuracy at any depth. Rates are slopes of the "
-        "logarithm of the distance to that space; the bound is Oono and Suzuki's [2] with the measured spectral gap "
-        f"({ends.method}); energies are Dirichlet energies of the normalised Laplacian [3, 4].",
+        f"Propagation was analysed with dynsys {dynsys.__version__} under the normalisation {run.normalization} [1]. "
+        "The signal was carried in two parts, inside and outside the exact eigenvalue-1 space of the propagation "
+        "matrix, each with its own scale, so that distances keep their relative accuracy at any depth. Rates are "
+        "slopes of the logarithm of the distance to that space; the bound is Oono and Suzuki's [2] with the measured "
+        f"spectral gap ({ends.method}); energies are Dirichlet energies of the normalised Laplacian [3, 4].",
         "Influence by distance is exact for the sampled nodes. Curvature is the balanced Forman curvature [5] of all "
         "edges. Rewirings add the edges that widen the spectral gap most to first order [6]; every change was measured "
         "again.",
@@ -154,8 +154,8 @@ def _methods(study: GraphStudy) -> tuple[str, ...]:
     if study.signals.train is not None:
         paragraphs.append(
             "The linear probe is a ridge regression on one-hot labels, centred, with a penalty of "
-            f"{percent(0.01)} of the mean squared size of the training rows, fitted on the nodes of `train` and tested on "
-            "those of `test` of the file."
+            f"{percent(0.01)} of the mean squared size of the training rows, fitted on the nodes of `train` and tested "
+            "on those of `test` of the file."
         )
     return tuple(paragraphs)
 

@@ -10,6 +10,7 @@ from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Sectio
 from dynsys.reporting.graph_remedies import Remedy
 from dynsys.reporting.graph_study import GraphStudy
 from dynsys.reporting.wording import even, number, percent, plural, small, with_error
+from dynsys.types import Array
 
 NATS = math.log(10)
 
@@ -55,8 +56,8 @@ def _graph(study: GraphStudy, figures: dict[str, Figure]) -> Section:
     }
     blocks: list[Block] = [
         Paragraph(
-            "A layer mixes the features $H$ (a row per node) over the graph and acts on each node, $H' = s(A H W + b)$. "
-            "The graph enters through the propagation matrix $A$, made of the adjacency matrix $A_G$ and the degrees "
+            "A layer mixes the features $H$ (a row per node) over the graph and acts on each node, $H' = s(A H W + b)$."
+            " The graph enters through the propagation matrix $A$, made of the adjacency matrix $A_G$ and the degrees "
             "$D$:"
         ),
         Equation(matrix[ends.normalization]),
@@ -65,7 +66,7 @@ def _graph(study: GraphStudy, figures: dict[str, Figure]) -> Section:
             header=("quantity", "value"),
             rows=tuple(rows),
             align="ll",
-            note="The exact eigenvalue 1 of each component is left out. Errors are residuals: an eigenvalue is so near.",
+            note="The exact eigenvalue 1 of each component is left out. Errors are residuals.",
         ),
         *_picture(figures, "graph"),
         *_picture(figures, "density"),
@@ -78,8 +79,9 @@ def _collapse(study: GraphStudy, figures: dict[str, Figure]) -> Section:
     bound = f"; the bound is {number(run.rate_bound)}" if not run.bound_reason else f". No bound: {run.bound_reason}"
     blocks: list[Block] = [
         Paragraph(
-            f"{run.name}, {plural(run.depth, 'layer')}, on {study.signals.origin}. The collapse subspace $M$ holds "
-            "the signals that all nodes of a component share, up to the square root of their degree; "
+            f"{run.name[0].upper()}{run.name[1:]}, {plural(run.depth, 'layer')}, on {study.signals.origin}. The "
+            "collapse subspace $M$ holds the signals that all nodes of a component share, up to the square root of "
+            "their degree; "
             "$d_M$ is the distance to it, and $E$ the Dirichlet energy."
         ),
         Equation("d_M(H) = \\| (I - \\Pi) H \\|_F, \\quad E(H) = \\operatorname{tr} H^T (I - A) H"),
@@ -168,11 +170,15 @@ def _gradients(study: GraphStudy, figures: dict[str, Figure]) -> Section:
     said = "A deep graph network is a recurrent map over layers, and its gradients behave as in recurrent networks."
     if len(gains):
         said += (
-            f" The largest singular value of a layer's Jacobian lies between {number(float(gains.min()))} and "
-            f"{number(float(gains.max()))}; the root mean square of all of them between {number(float(mean.min()))} "
-            f"and {number(float(mean.max()))}: typical gradients shrink even where the largest does not."
+            f" The largest singular value of a layer's Jacobian is {_range(gains)}; the root mean square of all of "
+            f"them is {_range(mean)}: typical gradients change by other factors than the largest."
         )
     return Section("gradients", "Gradients through depth", (Paragraph(said), *_picture(figures, "gradients")))
+
+
+def _range(values: Array) -> str:
+    low, high = number(float(values.min())), number(float(values.max()))
+    return low if low == high else f"between {low} and {high}"
 
 
 def _squashing(study: GraphStudy, figures: dict[str, Figure]) -> Section:
@@ -207,7 +213,7 @@ def _narrow_table(study: GraphStudy) -> Table:
                 f"{one} – {other}",
                 degrees,
                 even(float(narrow.curvature[k])),
-                with_error(float(narrow.resistance[k]), float(narrow.resistance_errors[k])),
+                _measured(float(narrow.resistance[k]), float(narrow.resistance_errors[k])),
                 "yes" if narrow.in_cut[k] else "no",
             )
         )
@@ -221,6 +227,11 @@ def _narrow_table(study: GraphStudy) -> Table:
             f"{number(narrow.conductance, 3)}."
         ),
     )
+
+
+def _measured(value: float, error: float) -> str:
+    """With its error where that is more than rounding."""
+    return with_error(value, error) if error > 1e-9 else f"{value:.4f}"
 
 
 def _remedies(study: GraphStudy, figures: dict[str, Figure]) -> Section:
@@ -241,7 +252,10 @@ def _remedies(study: GraphStudy, figures: dict[str, Figure]) -> Section:
             header=tuple(header),
             rows=tuple(rows),
             align="l" + "r" * (len(header) - 1),
-            note="Everything else as before, weights included: they were not trained again.",
+            note=(
+                "Everything else as before, weights included: they were not trained again. A wider gap makes it easier "
+                "for information to pass and, by the same token, nodes alike in fewer layers."
+            ),
         ),
         *_picture(figures, "remedies"),
     ]

@@ -95,7 +95,7 @@ def run_graph_study(
                 None, graph, X, depth or 64, bands=None, ranks=False, jacobians=False, gradients=False, **common
             ),
         )
-    few = X if X.size <= LARGE else np.ascontiguousarray(X[:, :FEW])
+    few = X if network is not None or X.size <= LARGE else np.ascontiguousarray(X[:, :FEW])
     influence = steps.maybe(
         "influence by distance", lambda: _influence(graph, network, few, followed.depth, normalization, seed)
     )
@@ -103,9 +103,7 @@ def run_graph_study(
     narrow = None
     if graph.n_edges:
         narrow = steps.maybe("bottleneck edges", lambda: bottlenecks(graph, 10, seed=seed))
-    found = steps.maybe(
-        "remedies", lambda: remedies(graph, network, X if network is not None else few, followed, common, steps.late)
-    )
+    found = steps.maybe("remedies", lambda: remedies(graph, network, few, followed, common, steps.late))
     return GraphStudy(
         graph=graph,
         network=network,

@@ -49,24 +49,22 @@ def cells_of(f: Map) -> list[Any]:
     """The cells a map is made of, from the input side; empty for a plain function."""
     if hasattr(f, "cell"):
         return [f.cell]
-    for name in ("layers", "inner"):
-        parts = getattr(f, name, None)
-        if parts is not None:
-            parts = parts if isinstance(parts, (list, tuple)) else [parts]
-            return [cell for part in parts for cell in (cells_of(part) if isinstance(part, Map) else [part])]
-    return []
+    return [cell for part in f.parts for cell in cells_of(part)]
 
 
 def _model(study: Study) -> Section:
     from dynsys.readings.symbols import equations
+    from dynsys.readings.wiring import compositions
 
     cells = cells_of(study.f)
     blocks: list[Block] = []
     shown: list[tuple[str, ...]] = []
+    together = list(compositions(study.f))
+    what = "Part" if any(f.blocks[0][0].startswith("part") for f in together) else "Layer"
     for layer, cell in enumerate(cells):
         lines = tuple(equations(cell))
-        where = f"Layer {layer}: " if len(cells) > 1 else ""
-        convention = f", update {cell.update}" if hasattr(cell, "update") else ""
+        where = f"{what} {layer}: " if len(cells) > 1 else ""
+        convention = "".join(f", {words}" for words in getattr(cell, "conventions", ()))
         title = f"{where}`{type(cell).__name__}`, {cell.hidden_size} units, {cell.input_size} inputs{convention}."
         if lines and lines in shown:
             blocks.append(Paragraph(f"{title} Same equations as above."))
@@ -76,6 +74,16 @@ def _model(study: Study) -> Section:
             shown.append(lines)
         else:
             blocks.append(Paragraph(f"{title} Its equations could not be typeset."))
+    for k, whole in enumerate(together):
+        blocks.append(Paragraph(f"{'Within it' if k else 'Put together as'} {whole.name}:"))
+        blocks += [Equation(line) for line in whole.wiring]
+    if together:
+        blocks.append(
+            Paragraph(
+                "There $\\mathbf{x}$ is what a part hears, $\\mathbf{h}$ its output, $F$ its step; $\\mathbf{z}$ "
+                "stands for what a function is given. A state is that of all parts, one after the other."
+            )
+        )
     if cells:
         blocks.append(
             Paragraph(

@@ -17,7 +17,7 @@ from dynsys.cycles import Cycles
 from dynsys.errors import AnalysisError
 from dynsys.fixed_points import FixedPoints, find_fixed_points
 from dynsys.gate_times import GateTimes, gate_time_constants
-from dynsys.gradients import GradientSpectrum, gradient_spectrum
+from dynsys.gradients import GradientSpectrum, gradient_spectrum, lag_ladder
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import Map
 from dynsys.orbits import simulate
@@ -214,8 +214,3 @@ def _gate_times(f: Map, trials: Trials | None, input: Array, seed: int) -> GateT
         return gate_time_constants(f, _typical(f, input, seed), driving)
     except AnalysisError:
         return None
-
-
-def lag_ladder(longest: int) -> list[int]:
-    """About 24 lags from 1 to `longest`, even in their logarithm."""
-    return sorted({round(float(lag)) for lag in np.geomspace(1, longest, 24)})

@@ -35,12 +35,31 @@ OWN = [
     cells.GRU.random(3, 2, seed=3),
     cells.GRU(**{**cells.GRU.random(3, 1, seed=3).parameters, "update": "takes-new"}),
     cells.GRUResetAfter.random(3, 2, seed=4),
+    cells.AntisymmetricRNN.random(3, 2, epsilon=0.2),
+    cells.CFN.random(3, 2),
+    cells.ContextRNN.random(3, 2),
+    cells.CoupledLSTM.random(3, 2),
+    cells.DiagonalSSM.random(3, 2),
+    cells.EchoState.random(3, 2, alpha=0.5),
+    cells.GatelessLSTM.random(3, 2, shows="candidate"),
+    cells.LatentRNN.random(6, 2, rank=2),
+    cells.LeakyRNN.random(3, 2, equation="currents"),
+    cells.LeakyRNN.dale(5, 2),
+    cells.Linear.random(3, 2),
+    cells.LowRankRNN.random(5, 2, rank=2),
+    cells.MGU.random(3, 2),
+    cells.OrthogonalRNN.random(3, 2, gain=0.9, activation="modrelu"),
+    cells.PLRNN.random(3, 2),
+    cells.PeepholeLSTM.random(3, 2, gate_activation="hard_sigmoid"),
+    cells.ProjectedLSTM.random(4, 2),
+    cells.RecurrentMLP.random(3, 2, second=2),
+    cells.ReducedGRU.random(3, 2, gates="bias"),
 ]
 
 
 @pytest.mark.parametrize("cell", OWN, ids=lambda cell: type(cell).__name__)
 def test_a_saved_cell_comes_back(cell: Any, tmp_path: Path) -> None:
-    readout = (np.arange(2.0 * cell.hidden_size).reshape(2, -1), np.array([1.0, -1.0]))
+    readout = (np.arange(2.0 * cell.output_size).reshape(2, -1), np.array([1.0, -1.0]))
     start = np.linspace(-1, 1, cell.state_size)
     save_npz(cell, tmp_path / "cell", readout, initial_state=start)
     model = load(tmp_path / "cell")

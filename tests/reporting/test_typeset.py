@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import cells
+import cells.activations
 from dynsys.readings.symbols import equations
 from dynsys.reporting.document import Equation, Figure, Paragraph
 from dynsys.reporting.typeset import Piece, aligned, parse_inline, plain_text, rows_of, to_mathml, to_typst
@@ -63,15 +64,34 @@ def test_each_construct_in_both_languages(name: str) -> None:
         assert tree[0][-1].text == latex
 
 
-@pytest.mark.parametrize("cell", [cells.Elman, cells.LSTM, cells.GRU, cells.GRUResetAfter])
-def test_the_equations_of_every_cell_compile(cell: type[cells.Cell]) -> None:
-    plain = cell.random(hidden=3, inputs=2)
-    full = dataclasses.replace(plain, **{k: np.ones(v.shape) for k, v in plain.parameters.items()})  # type: ignore[type-var]
-    lines = equations(full)
+CELLS = sorted(
+    (
+        kind
+        for kind in (getattr(cells, name) for name in cells.__all__)
+        if isinstance(kind, type) and issubclass(kind, cells.Cell) and kind is not cells.Cell
+    ),
+    key=lambda kind: kind.__name__,
+)
+
+
+@pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)
+def test_the_equations_of_every_cell_compile(kind: type[cells.Cell]) -> None:
+    plain = kind.random(3, 0 if hasattr(kind, "nodes") else 2)
+    ones = {k: np.ones(v.shape) for k, v in plain.parameters.items() if (plain.parameters[k] == 0).all()}
+    lines = equations(dataclasses.replace(plain, **ones))  # type: ignore[type-var]
     assert lines
     together = aligned(lines) or lines[0]
     compiled("\n".join(to_typst(latex, display=True) for latex in (*lines, together)))
     assert "mtable" in to_mathml(aligned(lines), display=True) or len(lines) == 1
+    for latex in lines:
+        ElementTree.fromstring(to_mathml(latex, display=True))
+
+
+@pytest.mark.parametrize("name", cells.activations.ACTIVATIONS)
+def test_the_equations_of_every_activation_compile(name: str) -> None:
+    (line,) = equations(cells.Elman.random(3, 2, activation=name))
+    assert to_mathml(line, display=True)
+    compiled(to_typst(line, display=True))
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,13 @@ def test_balanced_forman_is_below_lin_lu_yau(name: str) -> None:
     assert (curvature(graph).values <= curvature(graph, "lin-lu-yau").values + 1e-12).all()
 
 
+def test_balanced_forman_against_ollivier_on_the_karate_club() -> None:
+    """12 of the 78 edges have a balanced Forman curvature above Ollivier's with alpha = 0: no bound holds there."""
+    graph = nx.karate_club_graph()
+    above = curvature(graph).values > curvature(graph, "ollivier").values + 1e-12
+    assert (above.sum(), len(above)) == (12, 78)
+
+
 def test_compiled_and_plain_agree_on_cora(monkeypatch: pytest.MonkeyPatch) -> None:
     if len(COMPILED) < 2:
         pytest.skip("numba is not installed")

@@ -23,6 +23,8 @@ def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     if request.param == "gradients":
         monkeypatch.setattr(laplacian, "DIRECT", 0)
         monkeypatch.setattr(laplacian, "CORE", -1)
+    if request.param == "factor":
+        monkeypatch.setattr(laplacian, "PATIENCE", 0)
     return "exact" if request.param == "exact" else "solves"
 
 
@@ -146,8 +148,7 @@ def test_long_paths_and_trees_are_solved_directly() -> None:
 
 @pytest.mark.parametrize("direct", [True, False])
 def test_sketches_are_as_good_as_they_say(direct: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not direct:
-        monkeypatch.setattr(laplacian, "DIRECT", 0)
+    monkeypatch.setattr(laplacian, "PATIENCE", 0 if direct else 10_000)
     graph = as_graph(EXAMPLES / "cora.npz").largest_component()
     exact = effective_resistance(graph).values
     found = effective_resistance(graph, method="sketch", sketch=200)
@@ -211,11 +212,31 @@ def test_kirchhoff_index_by_probes_is_as_good_as_it_says() -> None:
     assert 0.4 < np.sqrt(np.mean(np.square(distances))) < 1.7
 
 
+def test_slow_conjugate_gradients_give_way_to_a_factor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a mesh; and on an expander they are quick, and nothing is factored."""
+    monkeypatch.setattr(laplacian, "CORE", 10)
+    monkeypatch.setattr(laplacian, "PATIENCE", 40)
+    mesh, expander = nx.grid_2d_graph(40, 40), nx.random_regular_graph(6, 1600, seed=0)
+    for graph, how in ((mesh, "factor"), (expander, "conjugate gradients")):
+        found = effective_resistance(graph, (0, 1599), method="solves")
+        assert how in found.method
+        assert found.values == pytest.approx(effective_resistance(graph, (0, 1599)).values, rel=1e-8)
+
+
 def test_kirchhoff_index_of_a_disconnected_graph() -> None:
     found = kirchhoff_index(nx.disjoint_union(nx.path_graph(3), nx.path_graph(2)))
     assert found.value == math.inf
     assert found.within == pytest.approx(4 + 1)
     assert math.isnan(kirchhoff_index(nx.empty_graph(1)).mean)
+
+
+def test_pairs_may_be_columns_or_tuples() -> None:
+    path = nx.path_graph(6)
+    for pairs in ([(0, 3), (1, 2)], [[0, 1], [3, 2]], np.array([[0, 1], [3, 2]])):
+        assert effective_resistance(path, pairs).values == pytest.approx([3.0, 1.0])
+    assert effective_resistance(path, [(0, 5)]).values == pytest.approx([5.0])
+    with pytest.raises(InputError, match="transpose"):
+        effective_resistance(path, np.array([[0, 1], [1, 2], [2, 3]]))
 
 
 def test_pairs_may_be_names() -> None:
