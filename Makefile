@@ -18,6 +18,7 @@ check: .venv/test
 
 bench: .venv/test
 	$(BIN)/python benchmarks/fixed_points.py --seeds 3
+	$(BIN)/python benchmarks/certify.py
 	$(BIN)/python benchmarks/jacobian.py --repeats 5
 
 .venv/bin/python:

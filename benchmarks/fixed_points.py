@@ -25,8 +25,8 @@ import dynsys
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 STARTS = 1024
 TOL = 1e-12
-BAR_SECONDS = 0.5
-BAR_RATIO = 50
+BAR_SECONDS = 0.1
+BAR_RATIO = 30
 ADAM_STEPS = 5_000
 SAME = 1e-3  # two ends of Adam nearer than this are one
 

@@ -7,11 +7,14 @@ from cells._cell import Bias, Cell, InputWeights, ParameterError, RecurrentWeigh
 from cells.antisymmetric import AntisymmetricRNN
 from cells.chaos_free import CFN
 from cells.context import ContextRNN
+from cells.deep_transition import DeepTransition
+from cells.dense import Dense
 from cells.echo_state import EchoState
 from cells.elman import Elman
 from cells.gateless_lstm import GatelessLSTM
 from cells.graph_convolution import GCN, GCNII, ImplicitGCN, propagation_matrix
 from cells.gru import GRU, GRUResetAfter
+from cells.jordan import Jordan
 from cells.leaky import LeakyRNN
 from cells.linear import Linear, Modes
 from cells.low_rank import LatentRNN, LowRankRNN
@@ -40,6 +43,8 @@ __all__ = [
     "Cell",
     "ContextRNN",
     "CoupledLSTM",
+    "DeepTransition",
+    "Dense",
     "DiagonalSSM",
     "EchoState",
     "Elman",
@@ -47,6 +52,7 @@ __all__ = [
     "GatelessLSTM",
     "ImplicitGCN",
     "InputWeights",
+    "Jordan",
     "LatentRNN",
     "LeakyRNN",
     "Linear",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -11,7 +12,7 @@ from dynsys import seeds
 from dynsys.basins import wilson
 from dynsys.combinators import as_map
 from dynsys.errors import InputError
-from dynsys.following import AWAY
+from dynsys.following import AWAY, same_orbit
 from dynsys.limit_sets import LimitSet, limit_sets
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, numbers
@@ -36,6 +37,7 @@ class Attractor:
         n_starts: uniform starts that ended here. fraction: their share. interval: (2,) its Wilson 95 % interval.
         listed: row of the fixed point, or of the cycle of this period, in the lists that were given; None if it is in
             neither.
+        spacing: of sets without a period: how far a state of the set may be from the nearest of `states`, else None.
         note: what a reader should know.
     """
 
@@ -48,6 +50,7 @@ class Attractor:
     fraction: float
     interval: Array
     listed: int | None
+    spacing: float | None = None
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,6 +109,16 @@ class Attractors:
     def intervals(self) -> Array:
         """(k, 2) Wilson 95 % intervals of the fractions."""
         return np.array([a.interval for a in self.attractors]).reshape(-1, 2)
+
+    def matched(self, listed: list[tuple[int, Array]]) -> Attractors:
+        """The same, with the periodic ones matched with other lists: (row, states (p, n)) of each stable orbit."""
+        attractors = tuple(
+            dataclasses.replace(a, listed=next((row for row, orbit in listed if same_orbit(a.states, orbit)), None))
+            if a.period is not None
+            else a
+            for a in self.attractors
+        )
+        return dataclasses.replace(self, attractors=attractors)
 
     def share(self, kind: str) -> float:
         """Share of the starts that ended on sets of this kind."""
@@ -240,6 +253,7 @@ def _collected(
             fraction=float(counts[i] / total),
             interval=wilson(counts[i], total),
             listed=listed[i][0] if i < len(listed) else None,
+            spacing=sets[i].spacing,
             note=sets[i].note,
         )
         for i in met

@@ -6,6 +6,9 @@ what NumPy spends on copying each matrix column by column, and positive definite
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import numpy as np
 from scipy.linalg import blas, lapack
 
@@ -34,6 +37,18 @@ def _solve_one_by_one(matrices: Array, rights: Array) -> Array:
         if info == 0:
             out[b] = lapack.dgetrs(factors, pivots, right, trans=1)[0]
     return out
+
+
+def inverse_of_each(matrices: Any) -> Any:
+    """The inverse of each matrix (k, n, n), real or complex; NaN where there is none."""
+    try:
+        return np.linalg.inv(matrices)
+    except np.linalg.LinAlgError:
+        out = np.full_like(matrices, np.nan)
+        for k, matrix in enumerate(matrices):
+            with contextlib.suppress(np.linalg.LinAlgError):
+                out[k] = np.linalg.inv(matrix)
+        return out
 
 
 def normal_equations(jacobians: Array, F: Array) -> tuple[Array, Array]:
@@ -67,7 +82,8 @@ def solve_positive(normal: Array, shift: Array, rights: Array) -> Array:
         shifted = np.array(normal[piece], order="C")
         shifted[:, diagonal, diagonal] += shift[piece]
         # One call per matrix: little may stand in this loop.
-        solved = [lapack.dposv(one, right, 1, 1, 0) for one, right in zip(shifted.swapaxes(1, 2), rights[piece])]
+        systems = zip(shifted.swapaxes(1, 2), rights[piece], strict=True)
+        solved = [lapack.dposv(one, right, 1, 1, 0) for one, right in systems]
         out[piece] = [answer for _, answer, _ in solved]
         out[piece][[info != 0 for _, _, info in solved]] = np.nan
     return out

@@ -18,6 +18,8 @@ from dynsys.commands.fixed_points import fixed_points
 from dynsys.commands.gradients import gradients
 from dynsys.commands.lyapunov import lyapunov
 from dynsys.commands.mean_field import mean_field
+from dynsys.commands.propagate import propagate
+from dynsys.commands.remedies import remedies
 from dynsys.commands.report import report
 from dynsys.errors import DynsysError, InputError, MissingPackageError
 
@@ -53,11 +55,12 @@ def _fail(ctx: click.Context, message: str, code: int) -> None:
 def main() -> None:
     """Read a trained recurrent network as a dynamical system.
 
-    MODEL is a .pt/.pth (weights only), .safetensors or .npz file. Start with:
+    MODEL is a .pt/.pth (weights only), .safetensors or .npz file, or mycell.py:MyCell, a cell or function in a Python
+    file of yours, which is run. Start with:
 
         dynsys report MODEL --out reports/model
     """
 
 
-for command in (report, fixed_points, lyapunov, gradients, exact, mean_field, list_cells):
+for command in (report, fixed_points, lyapunov, gradients, exact, mean_field, remedies, propagate, list_cells):
     main.add_command(command)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -48,6 +49,11 @@ def as_map(
         raise InputError(
             f"{obj.name} is a map only on a graph, and only layer by layer: use dynsys.propagation(network, graph, "
             "features), `dynsys propagate GRAPH MODEL`, or network.as_cell(graph, layer)."
+        )
+    if hasattr(obj, "directions_by_name"):
+        raise InputError(
+            f"a bidirectional network is two maps in opposite directions of time, not one. Choose: "
+            f"{', '.join(obj.directions_by_name())}, as `.direction(name)`; on the command line --direction NAME."
         )
     if not callable(obj):
         raise InputError(
@@ -104,36 +110,205 @@ def drive(f: Any, inputs: ArrayLike) -> Map:
 
 
 def iterate(f: Any, times: int) -> Map:
-    """`f` applied `times` times. A periodic drive of period p must be iterated a multiple of p times."""
+    """`f` applied `times` times, from its step 0 on. A map of period p must be iterated a multiple of p times."""
     f = as_map(f)
     if int(times) != times or times < 1:
         raise InputError(f"`times` must be a whole number, at least 1, got {times}.")
-    if isinstance(f, Driven):
-        period = len(f.inputs)
-        if times % period:
-            raise InputError(f"the drive has period {period}: iterate it {period} times, or a multiple, not {times}.")
-        return Iterated([f.at(t % period) for t in range(int(times))], f"{f.name}, {times} steps")
-    return Iterated([f] * int(times), f"{f.name}, {times} steps")
+    if f.period > 1 and times % f.period and f.repeats:
+        what = "drive" if isinstance(f, Driven) else "map"
+        raise InputError(f"the {what} has period {f.period}: iterate it {f.period} times, or a multiple, not {times}.")
+    return Iterated([f.at(t) for t in range(int(times))], f"{f.name}, {times} steps", f)
 
 
-def close_loop(f: Any, readout: Any = None) -> Map:
+def close_loop(f: Any, readout: Any = None, *, mixing: float = 1.0, into: Sequence[int] | None = None) -> Map:
     """`f` with its own readout fed back as its input: x[t+1] = F(x[t], g(x[t])).
 
     Args:
         readout: g: a matrix V (m, n), a pair (V, c), or a function of columns (n_out, B) -> (m, B) of the state's
             output block; None takes the readout that came with a loaded model.
+        mixing: dimensionless, 0 to 1: the weight of the readout where the rest is a given reference, as in training
+            by teacher forcing. 1 is the closed loop, which takes no reference; 0 is the open loop, `f` itself. Below
+            1 the map keeps all its inputs, the reference among them.
+        into: the numbers of the inputs that the readout feeds, in its order; None is all of them. The others remain
+            inputs.
     """
     f = as_map(f)
-    return ClosedLoop(f, as_readout(readout if readout is not None else getattr(f, "readout", None)))
+    if not 0 <= mixing <= 1:
+        raise InputError(f"`mixing` must lie between 0 (the reference alone) and 1 (the readout alone), got {mixing}.")
+    fed = list(range(f.input_size)) if into is None else [int(k) for k in into]
+    if len(set(fed)) != len(fed) or any(not 0 <= k < f.input_size for k in fed):
+        raise InputError(f"`into` must name different inputs, 0 to {f.input_size - 1}, got {fed}.")
+    shown = as_readout(readout if readout is not None else getattr(f, "readout", None))
+    return ClosedLoop(f, shown, fed, float(mixing))
 
 
-def stack(*layers: Any) -> Map:
-    """A deep network: layer l reads the output (h) of layer l-1 at the same step; the state runs layer by layer."""
+def stack(*layers: Any, skip: bool = False, show: Literal["top", "all"] = "top") -> Map:
+    """A deep network: layer l reads the output (h) of layer l-1 at the same step; the state runs layer by layer.
+
+    Args:
+        layers: from the input side; anything `as_map` reads.
+        skip: the layers above the first hear the network's input too, below what they hear anyway: they take
+            n_out + m inputs.
+        show: what a readout sees: the output of the "top" layer, or "all" of the state.
+    """
     if not layers:
         raise InputError("stack needs at least one layer.")
+    if show not in ("top", "all"):
+        raise InputError(f'`show` must be "top" or "all", got {show!r}.')
     maps = [as_map(layer) for layer in layers]
+    own = maps[0].input_size if skip else 0
     for below, above in itertools.pairwise(maps):
-        size = below.output.stop - below.output.start
+        size = below.output.stop - below.output.start + own
         if above.input_size != size:
-            raise ShapeError(f"{above.name} takes {above.input_size} inputs, but the layer below it gives {size}.")
-    return Stacked(maps)
+            also = f" and the input {own}, {size} in all" if skip else ""
+            raise ShapeError(
+                f"{above.name} takes {above.input_size} inputs, but the layer below it gives {size - own}{also}."
+            )
+    return Stacked(maps, skip, show)
+
+
+def deepen(f: Any, *, input: Any = None, transition: Any = None) -> Map:
+    """`f` with a deep input and a deep transition: h[t+1] = G(F(h[t], I(x[t]))).
+
+    Args:
+        f: the step F. input: I, from the new map's inputs to those of `f`. transition: G, on the output block of the
+            state, of which it keeps the size. Each is a matrix, a pair (V, c), a function of columns, a `cells.Dense`,
+            or a list of functions, one after the other; None leaves it out. A function as `input` must say how many
+            values it takes (`input_size`), as `cells.Dense` does. A deep output is a deep readout: a list too.
+
+    Source: R. Pascanu, C. Gulcehre, K. Cho and Y. Bengio, How to construct deep recurrent neural networks, ICLR 2014,
+        arXiv 1312.6026.
+    """
+    from dynsys.coupled_maps import Deepened
+
+    f = as_map(f)
+    before, after = (None if part is None else as_readout(part) for part in (input, transition))
+    inputs = f.input_size
+    if before is not None:
+        if before.input_width is None:
+            raise InputError("`input` is a function that does not say how many values it takes: use cells.Dense.")
+        inputs = before.input_width
+        given = len(before.columns(np.zeros((inputs, 1))))
+        if given != f.input_size:
+            raise ShapeError(f"`input` gives {given} values, {f.name} takes {f.input_size} inputs.")
+    if after is not None:
+        width = f.output.stop - f.output.start
+        if after.input_width not in (None, width) or len(after.columns(np.zeros((width, 1)))) != width:
+            raise ShapeError(f"`transition` must take and give the {width} values of the output of {f.name}.")
+    return Deepened(f, before, after, inputs)
+
+
+def clockwork(f: Any, periods: Sequence[int]) -> Map:
+    """`f` with clocks: each group of state variables moves at the steps t that its period divides, else stays.
+
+    Args:
+        f: the step of all of them. periods: in steps; one for each state variable, or one for each of several groups
+            of units of equal size, in order, within every block of the state; a single one is the whole state's.
+
+    Returns: a map that changes with time: simulate and spectra follow it; `iterate(f, f.period)` is one whole turn of
+        all clocks, which fixed points and reports take. In a `stack`, layers may have clocks of their own.
+    Source: J. Koutnik, K. Greff, F. Gomez and J. Schmidhuber, A clockwork RNN, ICML 2014, arXiv 1402.3511, where U is
+        zero from faster to slower groups.
+    """
+    from dynsys.timed_maps import Clocked
+
+    f = as_map(f)
+    given = np.atleast_1d(np.asarray(periods))
+    if given.ndim != 1 or given.dtype.kind not in "iu" or not given.size or (given < 1).any():
+        raise InputError(f"`periods` must be whole numbers, at least 1, got {periods!r}.")
+    if len(given) == f.state_size:
+        return Clocked(f, given.astype(np.int64))
+    each = []
+    for name, rows in f.blocks:
+        size, rest = divmod(rows.stop - rows.start, len(given))
+        if rest:
+            raise ShapeError(
+                f"{len(given)} groups of equal size do not fit the {rows.stop - rows.start} units of block {name}; "
+                f"or pass a period for each of the {f.state_size} state variables."
+            )
+        each.append(np.repeat(given, size))
+    return Clocked(f, np.concatenate(each).astype(np.int64))
+
+
+def layers(*parts: Any, width: int | None = None) -> Map:
+    """A feed-forward network as a map whose time is depth: step l is layer l, the state is what it computes.
+
+    `gradient_spectrum(f, x, None, lags)` then tells how gradients survive over layers, `lyapunov_spectrum(f, x,
+    steps=L, discard=0)` the exponents per layer, `simulate(f, x, steps=L)` the activations.
+
+    Args:
+        parts: a `cells.Dense`, a matrix, a pair (W, b), a function of columns, or a map without inputs for each
+            layer, from the input side. Where their widths differ, the state has that of the widest; the rest of a
+            narrower layer is zero, and its logarithmic gains are -inf exactly.
+        width: how many values the first layer takes, where it is a function that does not say.
+    """
+    from dynsys.timed_maps import Layered, layer_widths
+
+    if not parts:
+        raise InputError("layers needs at least one layer.")
+    made = [_layer(part) for part in parts]
+    return Layered(made, layer_widths(made, width))
+
+
+def _layer(part: Any) -> Any:
+    known = None if isinstance(part, type) else _known_map(part)
+    return known if known is not None else as_readout(part)
+
+
+def couple(*parts: Any, links: Mapping[tuple[int, int], ArrayLike]) -> Map:
+    """Maps side by side that hear each other: part i gets u_i + sum_j C_ij h_j of the step before.
+
+    Args:
+        parts: anything `as_map` reads. links: {(i, j): C_ij}, from the output of part j to the inputs of part i,
+            (m_i, n_j), parts counted from 0.
+
+    Returns: a map whose state and inputs u are those of the parts, one after the other.
+    """
+    from dynsys.coupled_maps import Coupled
+
+    maps = [as_map(part) for part in parts]
+    if not maps:
+        raise InputError("couple needs at least one part.")
+    checked = {}
+    for (i, j), C in links.items():
+        if not (0 <= i < len(maps) and 0 <= j < len(maps)):
+            raise InputError(f"link {(i, j)}: there are parts 0 to {len(maps) - 1}.")
+        shape = (maps[i].input_size, maps[j].output.stop - maps[j].output.start)
+        checked[i, j] = numbers(C, f"links[{i}, {j}]")
+        if checked[i, j].shape != shape:
+            raise ShapeError(
+                f"link {(i, j)} goes from the {shape[1]} outputs of part {j} to the {shape[0]} inputs of part {i}: "
+                f"need a matrix {shape}, got {checked[i, j].shape}."
+            )
+    return Coupled(maps, checked)
+
+
+def over_graph(cell: Any, graph: Any, *, normalization: str = "sym+loops", message: Any = None) -> Map:
+    """The same cell at every node of a graph: node i hears sum_j A_ij h_j of the step before.
+
+    Args:
+        cell: anything `as_map` reads. Its first inputs are the neighbours' sum; further ones are inputs of the node.
+        graph: an adjacency matrix (N, N), dense or scipy sparse, a networkx graph, or whatever `dynsys.graphs.as_graph`
+            reads, such as an edge list (2, edges); node order is the graph's own. An edge j -> i of a directed graph
+            brings j's message to i.
+        normalization: how A follows from it, "sym+loops", "sym", "row+loops" or "none" (see cells.propagation_matrix).
+        message: what a node shows of its output h: a matrix, a pair (V, c), or a function of columns; None is h.
+
+    Returns: a map of N n state variables, node by node: for a linear cell J = kron(I, U) + kron(A, W).
+    """
+    from dynsys.coupled_maps import OverGraph
+    from dynsys.graph_input import propagation
+
+    f = as_map(cell)
+    shown = None if message is None else as_readout(message)
+    width = f.output.stop - f.output.start
+    if shown is not None and shown.input_width not in (None, width):
+        raise ShapeError(f"`message` takes {shown.input_width} values, the output of {f.name} has {width}.")
+    size = width if shown is None else len(shown.columns(np.zeros((width, 1))))
+    if f.input_size < size:
+        raise ShapeError(
+            f"a message has {size} values, but {f.name} takes {f.input_size} inputs: it needs at least as many. "
+            "`message=V` makes messages smaller."
+        )
+    A, nodes = propagation(graph, normalization)
+    return OverGraph(f, A, shown, normalization, nodes)

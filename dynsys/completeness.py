@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from scipy.linalg import lapack
 
+from dynsys.batched_solves import inverse_of_each
 from dynsys.types import Array, Booleans, Integers
 
 EPS = float(np.finfo(np.float64).eps)
@@ -83,15 +83,16 @@ def chao1(hits: Integers) -> tuple[float, tuple[float, float]]:
 
 def index_signs(jacobians: Array) -> tuple[Integers, Booleans]:
     """sign det(I - J) of each Jacobian (k, n, n), and whether it clears rounding."""
-    n = jacobians.shape[-1]
-    signs, clear = np.zeros(len(jacobians), dtype=np.int64), np.zeros(len(jacobians), dtype=bool)
-    for k, J in enumerate(jacobians):
-        shifted = np.eye(n) - J
-        factors, pivots, info = lapack.dgetrf(shifted)
-        diagonal = np.diag(factors)
-        swaps = int((pivots != np.arange(n)).sum())
-        signs[k] = (-1) ** (swaps + int((diagonal < 0).sum())) if info == 0 else 0
-        # A change of J by rounding, n eps |J|, must leave the matrix regular: its relative distance to a singular one
-        # is the reciprocal condition number.
-        clear[k] = info == 0 and lapack.dgecon(factors, np.abs(shifted).sum(axis=0).max())[0] > 100 * n * EPS
-    return signs, clear
+    shifted = np.eye(jacobians.shape[-1]) - jacobians
+    return signs_of(shifted, inverse_of_each(shifted))
+
+
+def signs_of(shifted: Array, inverses: Array) -> tuple[Integers, Booleans]:
+    """The same from I - J and its inverses (k, n, n).
+
+    A change of J by rounding, n eps |J|, must leave the matrix regular: its relative distance to a singular one is the
+    reciprocal condition number.
+    """
+    n = shifted.shape[-1]
+    conditions = np.abs(shifted).sum(axis=1).max(axis=-1, initial=0) * np.abs(inverses).sum(axis=1).max(-1, initial=0)
+    return np.linalg.slogdet(shifted)[0].astype(np.int64), np.asarray(conditions * 100 * n * EPS < 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -10,16 +11,17 @@ import numpy as np
 
 from dynsys import search_stages as stages
 from dynsys import seeds
+from dynsys.collection import Collection
 from dynsys.combinators import as_map
 from dynsys.completeness import Completeness, chao1
 from dynsys.errors import InputError, ShapeError
 from dynsys.limits import one_blas_thread
-from dynsys.maps import Map, SearchBox, numbers
+from dynsys.maps import Map, SearchBox, numbers, require_one_step
 from dynsys.points import Points, points_at
 from dynsys.search_box import search_box
-from dynsys.search_stages import Collection
-from dynsys.types import Array, ArrayLike
+from dynsys.types import Array, ArrayLike, Progress
 
+STAGES = 5
 PATHS = {"continuation path", "branch of a found point"}
 
 
@@ -107,28 +109,39 @@ def find_fixed_points(
     tol: float = 1e-12,
     seed: int = 0,
     *,
+    effort: float = 1.0,
     step_duration: float | None = None,
+    prove: bool = False,
+    progress: Progress | None = None,
 ) -> FixedPoints:
     """Fixed points of `f` at a constant input, with stability and an account of what may be missing.
 
-    Two stages: `n_starts` uniform points of the reachable box (their hits feed the completeness estimate) and your
-    `starts`; then midpoints and means of the points found, round by round, until no new one turns up. Where that finds
-    nothing, or the index test says that something is missing, continuation paths from random states follow, and more
-    starts. Every point is polished by Newton, and its residual, error and multipliers are measured again at the end.
+    First `n_starts` uniform points of the reachable box (their hits feed the completeness estimate) and your `starts`;
+    then midpoints and means of the points found. Where uniform starts mostly stall, their hits say that points were
+    left unseen, or the index test says that something is missing, there follow: the initial state, ends of orbits,
+    the branches that leave each point found, continuation paths from random states, and more starts. Every point is
+    polished by Newton, and its residual, error and multipliers are measured again at the end.
 
     Args:
         f: the map (anything `as_map` reads).
         input: (m,) constant input; None is the zero vector.
         starts: (k, n) further starts, e.g. states the network visited; used as they are, also outside the box.
-        n_starts: uniform starts; 0 uses only `starts` and runs no later stage. Beyond 256 state variables fewer are
-            drawn, as many as a few minutes allow, and the result's `n_starts` and `notes` say so.
+        n_starts: uniform starts; 0 uses only `starts` and runs no later stage. Beyond 64 state variables fewer are
+            drawn where the first ones all stall or `effort` does not allow more; the result's `n_starts` and `notes`
+            say so.
         tol: a point counts if max|F(x) - x| <= tol (1 + max|x|) and its error <= 1e-6 (1 + max|x|).
+        effort: how much work the search may take, relative to the default (beyond 64 state variables, where each start
+            costs n^3: some seconds, less than a minute).
         seed: of the uniform starts. step_duration: seconds per step, adds times in ms.
+        prove: also try to prove the list complete, by `all_fixed_points` in the box `reach` (to 6 state variables);
+            `completeness.proven` says whether it is, and points that only the proof met are added.
+        progress: called with (stages done, stages in all, message).
 
     Returns: FixedPoints.
     Raises: InputError for a time-varying input, wrong shapes, or nothing to start from.
     """
     f = as_map(f)
+    require_one_step(f)
     vector = f.input_vector(input)
     given = _starts(f, starts)
     if int(n_starts) != n_starts:
@@ -138,33 +151,60 @@ def find_fixed_points(
         raise InputError(f"nothing to start from: n_starts={n_starts} and {len(given)} starts given.")
     if step_duration is not None and not 0 < step_duration < np.inf:
         raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
+    if not 0 < effort < np.inf:
+        raise InputError(f"`effort` must be positive (1 is the default amount of work), got {effort}.")
     if not 0 < tol < np.inf:
         raise InputError(f"`tol` must be positive, got {tol}.")
     # Starts may meet infinite slopes or run off; what is then not finite is judged, not warned of.
     with one_blas_thread(), np.errstate(all="ignore"):
         box = search_box(f, vector, given, seed)
-        found = Collection(f, vector, box, f.box(vector, vector) or box, tol)
+        found = Collection(f, vector, box, f.box(vector, vector) or box, tol, effort)
         generator = seeds.generator(seed)
+        tell = _teller(progress, found)
+        tell(0, "uniform starts")
         drawn = stages.uniform_starts(found, n_starts, generator)
-        found.add(given, "given start")
+        found.add(given, "given start", all_of_them=True)
         if n_starts:
-            _later_stages(found, drawn, n_starts, generator)
+            _later_stages(found, drawn, n_starts, generator, tell)
+        tell(4, "multipliers")
         notes = f.notes
         if drawn < n_starts:
-            notes += (f"{drawn} of the {n_starts} uniform starts asked for were drawn: each costs {f.state_size}^3",)
-        return _result(f, found, drawn, seed, step_duration, notes)
+            why = "the first of them all stalled" if not found.hits.any() else f"each costs {f.state_size}^3"
+            notes += (f"{drawn} of the {n_starts} uniform starts asked for were drawn: {why}",)
+        if found.spent_out:
+            notes += (f"the search ended at its work limit; effort={2 * effort:g} doubles it",)
+        result = _result(f, found, drawn, seed, step_duration, notes)
+    if not prove:
+        return result
+    from dynsys.proofs.completeness import with_proof
+
+    return with_proof(f, result)
 
 
-def _later_stages(found: Collection, drawn: int, asked: int, generator: np.random.Generator) -> None:
+def _teller(progress: Progress | None, found: Collection) -> Callable[[int, str], None]:
+    """Reports a stage, with the number of points found so far."""
+
+    def tell(stage: int, message: str) -> None:
+        if progress is not None:
+            progress(stage, STAGES, f"{message} ({len(found)} fixed points so far)")
+
+    return tell
+
+
+def _later_stages(
+    found: Collection, drawn: int, asked: int, generator: np.random.Generator, tell: Callable[[int, str], None]
+) -> None:
     """What is guided by the points found; more of it where they are hard to find, or the index test fails."""
     hard = stages.seems_incomplete(found, drawn)
-    stages.mixtures(found, asked if hard or found.index_fails() else max(16, asked // 8), generator)
+    tell(1, "mixtures of found points")
+    stages.mixtures(found, asked if hard or found.index_fails() else max(16, asked // 16), generator)
     if hard or found.index_fails():
+        tell(2, "orbit ends and continuation paths")
         stages.go_deeper(found, asked, generator)
     if found.index_fails() and (len(found) or found.reach.invariant):
-        n = found.f.state_size
-        count = max(4, int(4 * asked * min(1.0, (32.0 / n) ** 3)))
-        found.add(generator.uniform(found.box.low, found.box.high, (count, n)), "further uniform start")
+        tell(3, "further uniform starts")
+        more = generator.uniform(found.box.low, found.box.high, (4 * asked, found.f.state_size))
+        found.add(more, "further uniform start")
         stages.go_deeper(found, asked, generator)
 
 
@@ -185,7 +225,7 @@ def _starts(f: Map, starts: ArrayLike | None) -> Array:
 def _result(
     f: Map, found: Collection, n_starts: int, seed: int, step_duration: float | None, notes: tuple[str, ...]
 ) -> FixedPoints:
-    points = points_at(f, found.roots, found.input, found.hits, found.found_by)
+    points = points_at(f, found.roots, found.input, found.hits, found.found_by, found.eigen)
     slow = points_at(
         f, found.slow, found.input, np.zeros(len(found.slow), dtype=np.int64), ["search"] * len(found.slow)
     )

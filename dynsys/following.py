@@ -11,11 +11,12 @@ from dynsys.composed_maps import Iterated
 from dynsys.maps import Map
 from dynsys.points import LARGEST_ERROR, Points, measure, points_at
 from dynsys.root_search import polish
-from dynsys.types import Array, Integers, Progress
+from dynsys.types import Array, Booleans, Integers, Progress
 
 ARRIVED = 1e-6  # distance (relative to 1 + |x|) at which an orbit counts as having reached a stable state
 FAR = 1e8  # beyond this an orbit has run off
 LOOK = 25  # steps between two looks at whether orbits have arrived
+CREEP = 1e-3  # step, relative to 1 + |x|, below which an orbit is settling slowly
 GOING, AWAY = -1, -2  # ends that are not the index of a target
 LONGEST_PERIOD = 256
 NEARBY = 0.05  # how far (relative to 1 + |x|) a slowly approaching orbit may still be from where Newton takes it
@@ -138,3 +139,10 @@ def same_orbit(one: Array, other: Array) -> bool:
         return False
     size = 1.0 + float(np.abs(other).max(initial=0.0))
     return bool((np.abs(other - one[0]).max(axis=1, initial=0.0) <= 10 * ARRIVED * size).any())
+
+
+def creeping(f: Map, states: Array, column: Array) -> Booleans:
+    """(B,) whether columns (n, B) move by less than `CREEP` a step: settling slowly, rather than going round."""
+    with np.errstate(all="ignore"):
+        moved = np.abs(f.advance(states, column) - states).max(axis=0, initial=0.0)
+    return np.asarray(moved <= CREEP * (1.0 + np.abs(states).max(axis=0, initial=0.0)))

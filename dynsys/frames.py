@@ -45,8 +45,8 @@ class Stretch:
     lost: Integers | None
 
 
-def jacobians_along(f: Map, state: Array, driving: Array | None, steps: int) -> Iterator[Stretch]:
-    """The Jacobians along the orbit of columns (n, B), in pieces of time.
+def jacobians_along(f: Map, state: Array, driving: Array | None, steps: int, *, first: int = 0) -> Iterator[Stretch]:
+    """The Jacobians along the orbit of columns (n, B), in pieces of time; `first` is the first step's t.
 
     Raises: AnalysisError where the orbit leaves floating point.
     """
@@ -55,19 +55,42 @@ def jacobians_along(f: Map, state: Array, driving: Array | None, steps: int) -> 
     for begin in range(0, steps, length):
         count = min(length, steps - begin)
         part = None if driving is None else driving[begin : begin + count]
-        orbit = orbit_columns(f, state, part, count)
-        # Time and batch together are the samples of one linearisation.
-        flat = np.ascontiguousarray(orbit[:-1].swapaxes(0, 1)).reshape(n, count * batch)
-        if part is None:
-            inputs = np.zeros((f.input_size, 1))
-        else:
-            inputs = np.broadcast_to(part, (count, batch, f.input_size)).reshape(count * batch, -1).T
+        orbit = orbit_columns(f, state, part, count, begin=first + begin)
         if not np.isfinite(orbit).all():
             raise AnalysisError(
                 "the orbit leaves floating-point range: it runs off to infinity. Start within reach of an attractor."
             )
-        inputs = np.ascontiguousarray(inputs)
-        dense = f.linearize_columns(flat, inputs).dense()
-        lost = f.lost_rank(flat, inputs)
-        yield Stretch(dense.reshape(count, batch, n, n), None if lost is None else lost.reshape(count, batch))
+        dense, lost = (
+            _all_steps(f, orbit[:-1], part) if f.period == 1 else _by_phase(f, orbit[:-1], part, first + begin)
+        )
+        yield Stretch(dense, lost)
         state = orbit[-1]
+
+
+def _all_steps(f: Map, states: Array, driving: Array | None) -> tuple[Array, Integers | None]:
+    """Jacobians (t, B, n, n), lost rank (t, B) at states (t, n, B): time and batch are one linearisation's samples."""
+    count, n, batch = states.shape
+    flat = np.ascontiguousarray(states.swapaxes(0, 1)).reshape(n, count * batch)
+    if driving is None:
+        inputs = np.zeros((f.input_size, 1))
+    else:
+        inputs = np.broadcast_to(driving, (count, batch, f.input_size)).reshape(count * batch, -1).T
+    inputs = np.ascontiguousarray(inputs)
+    dense = f.linearize_columns(flat, inputs).dense()
+    lost = f.lost_rank(flat, inputs)
+    return dense.reshape(count, batch, n, n), None if lost is None else lost.reshape(count, batch)
+
+
+def _by_phase(f: Map, states: Array, driving: Array | None, begin: int) -> tuple[Array, Integers | None]:
+    """The same for a map that changes with time: steps of one phase together."""
+    count, n, batch = states.shape
+    dense, lost = np.empty((count, batch, n, n)), np.zeros((count, batch), dtype=np.int64)
+    known = True
+    for phase in range(min(f.period, count)):
+        at = slice(phase, None, f.period)
+        part = _all_steps(f.at(begin + phase), states[at], None if driving is None else driving[at])
+        dense[at] = part[0]
+        known &= part[1] is not None
+        if part[1] is not None:
+            lost[at] = part[1]
+    return dense, lost if known else None

@@ -121,6 +121,13 @@ class FunctionMap(Map):
         whole = np.broadcast_to(input, (len(input), state.shape[1]))
         return TapeLinearization(self._equations, state, whole, [self.state_size], {}, self._cache)
 
+    def equations_on(self, state: Any, input: Any) -> Any:
+        from dynsys.readings.balls import stacked
+
+        answer = self._call(state, input)
+        rows = isinstance(answer, (list, tuple)) or (isinstance(answer, np.ndarray) and answer.dtype == object)
+        return stacked(list(answer)) if rows else answer
+
     def box(self, low: Array, high: Array) -> SearchBox | None:
         return self._box
 

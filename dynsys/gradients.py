@@ -39,6 +39,9 @@ class GradientSpectrum:
             falls below within the lags. horizon_first: the lag before it first falls below; differs where it recovers.
         trusted: (n_lags,) leading values on which two frames agree to 1e-6 nats.
         lost: (n_lags,) values that are -inf by structure.
+        left_vectors, right_vectors: (starts, n_lags, n, v), columns in the order of the values, or None if they were
+            not asked for. Right: which directions of the start are remembered; left: as what, and where a gradient
+            enters to get there. NaN for what is lost exactly. The sign of a pair is arbitrary.
         input: (m,), the constant input; None where it changes with time.
     """
 
@@ -49,12 +52,37 @@ class GradientSpectrum:
     horizon_first: int | None
     trusted: Integers
     lost: Integers
+    left_vectors: Array | None
+    right_vectors: Array | None
     n: int
     map_name: str
     input: Array | None
     drive: str
     method: str
     notes: tuple[str, ...]
+
+    @property
+    def horizon_range(self) -> tuple[int | None, int | None]:
+        """Shortest and longest horizon over the starts, steps; None for one that the lags do not reach."""
+        found = [horizons(list(self.lags), one[:, 0])[0] for one in self.by_start]
+        ordered = sorted(found, key=lambda h: math.inf if h is None else h)
+        return ordered[0], ordered[-1]
+
+    @property
+    def isometry(self) -> dict[str, Array]:
+        """How far each lag's transfer is from preserving lengths, (n_lags,) each; needs all values (k = n).
+
+        log_mean_square: log of the mean squared singular value, nats, 0 for an isometry. log_condition: log of largest
+        over smallest, nats, inf where rank is lost. near_one: share of the singular values between 1/e and e.
+        Source: J. Pennington, S. Schoenholz & S. Ganguli, NeurIPS 2017, arXiv 1711.04735.
+        """
+        values = self.by_start
+        square = np.logaddexp.reduce(2 * values, axis=2) - math.log(values.shape[2])
+        return {
+            "log_mean_square": square.mean(axis=0),
+            "log_condition": (values[:, :, 0] - values[:, :, -1]).mean(axis=0),
+            "near_one": (np.abs(values) <= 1.0).mean(axis=(0, 2)),
+        }
 
     @property
     def finite_time_exponents(self) -> Array:
@@ -84,6 +112,7 @@ def gradient_spectrum(
     lags: Sequence[int] = (1, 2, 5, 10, 20, 50, 100),
     k: int | None = None,
     *,
+    vectors: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> GradientSpectrum:
@@ -94,6 +123,7 @@ def gradient_spectrum(
         start: (n,) or (batch, n), model units; None is the model's own initial state, else zeros.
         inputs: (T, m) or (T, batch, m), T at least the largest lag; None is the zero input.
         lags: increasing integers, steps. k: how many leading values to keep; None is all.
+        vectors: how many leading pairs of singular vectors to return, for every start and lag.
         seed: of the frames. progress: called with (steps done, steps in all, message).
 
     Returns: GradientSpectrum. Never under- or overflows. Cost: O(n^3) per step and per lag.
@@ -108,10 +138,12 @@ def gradient_spectrum(
     keep = f.state_size if k is None else k
     if not 1 <= keep <= f.state_size:
         raise InputError(f"`k` must be between 1 and the state size {f.state_size}, got {k}.")
+    if not 0 <= vectors <= f.state_size:
+        raise InputError(f"`vectors` must be between 0 and the state size {f.state_size}, got {vectors}.")
     state, _ = start_columns(f, start, driving)
     with one_blas_thread():
         coupled = _coupled(f, state, driving, wanted[-1])
-        values, trusted, lost = _spectra(f, state, driving, wanted, coupled, seed, progress)
+        values, trusted, lost, pairs = _spectra(f, state, driving, wanted, coupled, vectors, seed, progress)
     values = values[:, :, :keep]
     mean = values.mean(axis=0)
     last, first = horizons(wanted, mean[:, 0])
@@ -125,6 +157,8 @@ def gradient_spectrum(
         horizon_first=first,
         trusted=np.minimum(trusted, keep),
         lost=lost,
+        left_vectors=pairs[0] if vectors else None,
+        right_vectors=pairs[1] if vectors else None,
         n=f.state_size,
         map_name=f.name,
         input=constant_input(f, driving),
@@ -155,6 +189,11 @@ def horizons(lags: Sequence[int], largest: Array) -> tuple[int | None, int | Non
     return last, int(lags[below[0] - 1]) if below[0] else 0
 
 
+def lag_ladder(longest: int) -> list[int]:
+    """About 24 lags from 1 to `longest`, even in their logarithm."""
+    return sorted({round(float(lag)) for lag in np.geomspace(1, longest, 24)})
+
+
 def _coupled(f: Map, state: Array, driving: Array | None, steps: int) -> Array:
     """(n, n) bool: entries of the Jacobians that are nonzero anywhere along the orbits."""
     pattern = np.eye(f.state_size, dtype=bool)
@@ -171,10 +210,12 @@ def _spectra(
     driving: Array | None,
     lags: list[int],
     coupled: Array,
+    vectors: int,
     seed: int,
     progress: Progress | None,
-) -> tuple[Array, Integers, Integers]:
-    """Log singular values (B, n_lags, n) of the first frame; trusted and lost counts (n_lags,) over all starts."""
+) -> tuple[Array, Integers, Integers, Array]:
+    """Log singular values (B, n_lags, n) of the first frame; trusted and lost counts (n_lags,) over all starts; left
+    and right vectors (2, B, n_lags, n, v)."""
     n, batch = state.shape
     generator = seeds.generator(seed)
     products = [
@@ -183,6 +224,7 @@ def _spectra(
     ranks = [RankLoss(n) for _ in range(batch)]
     values = np.empty((batch, len(lags), n))
     trusted, lost = np.full(len(lags), n), np.zeros(len(lags), dtype=np.int64)
+    sides = np.empty((2, batch, len(lags), n, vectors))
     t = 0
     for stretch in jacobians_along(f, state, driving, lags[-1]):
         for step, now in enumerate(stretch.jacobians):
@@ -198,9 +240,11 @@ def _spectra(
                     one, two = (p.log_singular_values() for p in pair)
                     gone = ranks[b].lost
                     values[b, at] = one
+                    if vectors:
+                        sides[:, b, at] = pair[0].leading(vectors)[1:]
                     apart = np.flatnonzero(~(np.isclose(one, two, rtol=0, atol=AGREEMENT)))
                     trusted[at] = min(trusted[at], int(apart[0]) if len(apart) else n)
                     lost[at] = max(lost[at], gone)
         if progress is not None:
             progress(t, lags[-1], "gradients by lag")
-    return values, trusted, lost
+    return values, trusted, lost, sides

@@ -17,10 +17,10 @@ import numpy as np
 from scipy.linalg import lapack
 
 from dynsys.maps import Map
-from dynsys.types import Array, Booleans
+from dynsys.types import Array, Booleans, Complex
 
-CORRECTIONS = 6
-CLOSE = 1e-7  # last correction, relative to 1 + |point|
+CORRECTIONS = 9
+CLOSE = 1e-6  # last correction, relative to 1 + |point|
 CONTRACTS = 0.5  # corrections must shrink by this each time: they reuse one factorisation
 SMALLEST, LARGEST = 1e-7, 2.0  # arclength of a step, model units; the largest grows like sqrt(n) beyond 16 units
 FIRST = 0.05
@@ -40,13 +40,21 @@ def from_states(f: Map, states: Array, input: Array, max_steps: int = 1000, beyo
 
 
 def from_fixed_point(
-    f: Map, state: Array, jacobian: Array, input: Array, most: int = 8, max_steps: int = 300, beyond: int = 30
+    f: Map,
+    state: Array,
+    eigen: tuple[Complex, Complex],
+    input: Array,
+    *,
+    most: int = 8,
+    max_steps: int = 300,
+    beyond: int = 30,
 ) -> tuple[Array, int]:
     """Where the branches that leave the fixed point (n,) cross s = 1: states (m, n), and the steps taken.
 
-    At most `most` multipliers are taken, the largest first, each in both directions of its mode.
+    `eigen`: multipliers (n,) and right modes (n, n) there. At most `most` multipliers are taken, the largest first,
+    each in both directions of its mode.
     """
-    values, modes = np.linalg.eig(jacobian)
+    values, modes = eigen
     real = (np.abs(values.imag) <= REAL * np.abs(values)) & (values.real > 1.0)
     chosen = np.flatnonzero(real)[np.argsort(-values.real[real])][:most]
     if not len(chosen):
@@ -86,7 +94,7 @@ class _Curves:
                 self._note_crossings(ahead, good, beyond)
                 self.point = np.where(good, ahead, self.point)
                 self.tangent = np.where(good, tangent, self.tangent)
-                growth = np.where(effort <= 3, 2.0, np.where(effort <= 4, 1.2, 0.7))
+                growth = np.where(effort <= 4, 2.0, np.where(effort <= 6, 1.3, 0.7))
                 self.step = np.minimum(self.largest, self.step * np.where(good, growth, 1.0 / 3.0))
                 s = self.point[-1]
                 going = (self.left > 0) & (self.step >= SMALLEST) & (s >= -0.1) & (s <= 3.0)

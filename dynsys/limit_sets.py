@@ -10,7 +10,18 @@ import numpy as np
 from dynsys import seeds
 from dynsys.clouds import POINTS, SAMPLE, Cloud, cloud_of, gaps, sampled
 from dynsys.errors import AnalysisError
-from dynsys.following import ARRIVED, AWAY, FAR, GOING, PeriodicOrbit, follow, periods, polished_orbits, same_orbit
+from dynsys.following import (
+    ARRIVED,
+    AWAY,
+    FAR,
+    GOING,
+    PeriodicOrbit,
+    creeping,
+    follow,
+    periods,
+    polished_orbits,
+    same_orbit,
+)
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import Map
 from dynsys.root_search import distinct
@@ -21,6 +32,7 @@ MOST_SETS = 12  # sets that are not periodic which are told apart
 MOST_UNRESOLVED = 2  # sets that could not be recognised, after which the rest is not looked at one by one
 LONG_PERIOD = 4096  # tried for the one orbit that stands for a set
 TRIED_TOGETHER = 64  # periodic orbits polished at a time
+FURTHER, WORK = 10, 2e9  # orbits that creep are followed for so many times longer, or as far as this work goes
 STAY = 200  # steps over which an orbit at rest must stay where it is
 ZERO = 2e-4  # nats per step: what an exponent of a quasiperiodic orbit may be off by over 10^4 steps
 
@@ -35,23 +47,30 @@ class LimitSet:
     states: Array
     exponents: Array = field(default_factory=lambda: np.zeros(0))
     exponent_errors: Array = field(default_factory=lambda: np.zeros(0))
+    spacing: float | None = None
     note: str = ""
 
 
 def limit_sets(
     f: Map, states: Array, input: Array, known: list[Array], steps: int, exponent_steps: int, seed: int,
-    progress: Progress | None = None,
+    progress: Progress | None = None, clouds: tuple[LimitSet, ...] = (),
 ) -> tuple[list[LimitSet], Integers]:  # fmt: skip
     """The sets on which the orbits of columns (n, B) end, and for each orbit the index of its set (AWAY: none).
 
-    The first sets are the `known` stable orbits, (p, n) each, met or not.
+    The first sets are the `known` stable orbits, (p, n) each, and the known `clouds`, met or not.
     """
     column = input[:, np.newaxis]
-    sets = [_periodic(f, orbit, input, note="") for orbit in known]
+    sets = [*(_periodic(f, orbit, input) for orbit in known), *clouds]
     ended = follow(f, states, column, known, steps, progress)
     ends = ended.targets.copy()
     x = ended.states
     open_ = np.flatnonzero(ends == GOING)
+    slow = open_[creeping(f, x[:, open_], column)]
+    further = min(FURTHER * steps, int(WORK / (f.state_size**2 * max(1, len(slow)))))
+    if len(slow) and further > steps:
+        again = follow(f, x[:, slow], column, known, further, progress)
+        x[:, slow], ends[slow] = again.states, again.targets
+        open_ = np.flatnonzero(ends == GOING)
     if len(open_):
         returned = periods(f, x[:, open_], column)
         _settle_periodic(f, x, input, ends, open_, returned, sets)
@@ -61,7 +80,7 @@ def limit_sets(
     return sets, ends
 
 
-def _periodic(f: Map, orbit: Array, input: Array, note: str) -> LimitSet:
+def _periodic(f: Map, orbit: Array, input: Array) -> LimitSet:
     """A stable periodic orbit, with its exponents log|multipliers| / p."""
     p = len(orbit)
     product = np.eye(f.state_size)
@@ -70,7 +89,7 @@ def _periodic(f: Map, orbit: Array, input: Array, note: str) -> LimitSet:
     with np.errstate(divide="ignore"):
         logs = np.log(np.sort(np.abs(np.linalg.eigvals(product)))[::-1][:LEADING]) / p
     kind = "fixed point" if p == 1 else "cycle"
-    return LimitSet(kind=kind, period=p, states=orbit, exponents=logs, exponent_errors=np.zeros(len(logs)), note=note)
+    return LimitSet(kind=kind, period=p, states=orbit, exponents=logs, exponent_errors=np.zeros(len(logs)))
 
 
 def _settle_periodic(
@@ -93,7 +112,7 @@ def _settle_periodic(
         for orbit, which in zip(tried, range(len(leaders)), strict=True):
             if orbit is None:
                 continue
-            new = _periodic(f, orbit.states, input, note="found by following orbits")
+            new = _periodic(f, orbit.states, input)
             _take(sets, new, ends, np.array(left)[group == which])
         _settle_continuum(f, x, input, ends, members[ends[members] == GOING], int(period), sets)
 
@@ -143,7 +162,12 @@ def _settle_others(
     samples = sampled(f, x[:, open_], column, gaps(generator, SAMPLE, POINTS // SAMPLE))
     bounded = (np.abs(samples) < FAR).all(axis=(0, 1))
     ends[open_[~bounded]] = AWAY
-    left = list(np.flatnonzero(bounded))
+    for i, known in enumerate(sets):
+        if known.spacing is not None:
+            cloud = Cloud(known.states, known.spacing, True, known.states[-1])
+            mine = [b for b in np.flatnonzero(bounded) if ends[open_[b]] == GOING and cloud.holds(samples[:, :, b])]
+            ends[open_[mine]] = i
+    left = list(np.flatnonzero(bounded & (ends[open_] == GOING)))
     unresolved: dict[str, int] = {}
     for done in range(MOST_SETS):
         if not left or sum(unresolved.values()) >= MOST_UNRESOLVED:
@@ -188,7 +212,7 @@ def _recognised(f: Map, cloud: Cloud, input: Array, steps: int, seed: int) -> Li
     period = int(periods(f, last[:, np.newaxis], input[:, np.newaxis], LONG_PERIOD)[0])
     orbit = polished_orbits(f, last[np.newaxis], input, period)[0] if period else None
     if orbit is not None:
-        return _periodic(f, orbit.states, input, note="found by following orbits")
+        return _periodic(f, orbit.states, input)
     discard = min(500, steps)
     try:
         spectrum = lyapunov_spectrum(
@@ -200,7 +224,7 @@ def _recognised(f: Map, cloud: Cloud, input: Array, steps: int, seed: int) -> Li
     kind, note = judged(spectrum, cloud.whole)
     return LimitSet(
         kind=kind, period=None, states=cloud.states, exponents=spectrum.exponents,
-        exponent_errors=spectrum.standard_errors, note=note,
+        exponent_errors=spectrum.standard_errors, note=note, spacing=None if kind == "unresolved" else cloud.spacing,
     )  # fmt: skip
 
 
@@ -223,6 +247,7 @@ def judged(spectrum: LyapunovSpectrum, whole: bool) -> tuple[str, str]:
         )
     if not neutral:
         return "unresolved", "periodic by its exponents, but no return was seen: a long period, or a slow approach"
-    if neutral == len(exponents) == spectrum.n:
-        return "unresolved", "every exponent is zero within its error: such an orbit attracts nothing"
+    if neutral == len(exponents):
+        every = "every exponent" if neutral == spectrum.n else f"each of the {neutral} leading exponents"
+        return "unresolved", f"{every} is zero within its error: nothing shows that such an orbit attracts"
     return ("invariant circle" if neutral == 1 else "invariant torus"), ""

@@ -17,6 +17,8 @@ SPAN = 600.0  # nats that one floating-point matrix can hold
 OVERLAP = 45.0  # nats by which windows overlap
 SPLIT = 1e-12
 FLIPS = 40
+TURNS = 24  # for vectors; even, so that left stays left
+APART = 1.0  # nats between values that TURNS turns separate to exp(-2 TURNS APART)
 
 
 class GradedProduct:
@@ -30,7 +32,7 @@ class GradedProduct:
     """
 
     def __init__(self, frame: Array, shaken: np.random.Generator | None = None) -> None:
-        self._q = frame.copy()
+        self._q, self._start = frame.copy(), frame
         # A group of units that touch no others keeps its own rows and columns of the frame: so does the shaking.
         self._pattern = (frame != 0).astype(np.float64)
         self._shake = None if shaken is None else EPS * shaken.standard_normal(frame.shape)
@@ -69,6 +71,41 @@ class GradedProduct:
             x, log = _absorbed(r, np.arange(len(log)), log, np.eye(len(log)))
         values = -np.sort(-_of_blocks(x, log))
         return np.concatenate([values, np.full(self._n - len(values), -np.inf)])
+
+    def leading(self, k: int) -> tuple[Array, Array, Array]:
+        """Log singular values (k,), left (n, k) and right (n, k) vectors: P = sum_i exp(l_i) left_i right_i^T.
+
+        The graded triangle is turned over and over: X tends to the identity, block by block where values are close.
+        What is lost exactly has no vectors: its columns are NaN, its values -inf.
+        """
+        x, log = self._x, self._log
+        left, right = np.eye(len(log)), np.eye(self._n)
+        for _ in range(TURNS):
+            turned, r = signed_qr(x.T)
+            x, log = _absorbed(r, np.arange(len(log)), log, np.eye(len(log)))
+            left, right = right @ turned, left
+        values, left, right = _block_by_block(x, log, left, right)
+        order = np.argsort(-values, kind="stable")[:k]
+        missing = k - len(order)
+        whole_left = np.pad(self._q @ left[:, order], ((0, 0), (0, missing)), constant_values=np.nan)
+        whole_right = np.pad(self._start @ right[:, order], ((0, 0), (0, missing)), constant_values=np.nan)
+        return np.pad(values[order], (0, missing), constant_values=-np.inf), whole_left, whole_right
+
+
+def _block_by_block(x: Array, log: Array, left: Array, right: Array) -> tuple[Array, Array, Array]:
+    """The SVD of left exp(log) X right^T, X being block diagonal: blocks end where the grading drops by APART."""
+    values = np.empty(len(log))
+    left, right = left.copy(), right.copy()
+    ends = [*(np.flatnonzero(log[:-1] - log[1:] > APART) + 1).tolist(), len(log)] if len(log) else []
+    begin = 0
+    for end in ends:
+        at, top = slice(begin, end), float(log[begin:end].max())
+        u, s, vt = np.linalg.svd(np.exp(log[at] - top)[:, np.newaxis] * x[at, at])
+        with np.errstate(divide="ignore"):
+            values[at] = np.log(s) + top
+        left[:, at], right[:, at] = left[:, at] @ u, right[:, at] @ vt.T
+        begin = end
+    return values, left, right
 
 
 def _independent(r: Array, rank: int) -> Integers:

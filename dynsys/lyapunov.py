@@ -142,7 +142,7 @@ def lyapunov_spectrum(
             at_rest = _fixed_point(f, settled, rest)
         if at_rest is not None:
             return _of_fixed_point(f, at_rest, rest, k, steps, discard, seed, drive)
-        run = Run(f, settled, rest, k, discard - discard // 2, steps, seed, progress)
+        run = Run(f, settled, rest, k, discard - discard // 2, steps, seed, progress, first=discard // 2)
         return _of_run(f, run, rest, k, steps, discard, seed, drive, list(pushed))
 
 
@@ -174,7 +174,7 @@ def _how_many(f: Map, k: int | None) -> int:
 
 def _fixed_point(f: Map, state: Array, driving: Array | None) -> Array | None:
     """The settled states (n, B) if a constant input holds them at fixed points, to rounding."""
-    if driving is not None and (driving != driving[:1]).any():
+    if f.period > 1 or (driving is not None and (driving != driving[:1]).any()):
         return None
     input = np.zeros((f.input_size, 1)) if driving is None else driving[0].T if len(driving) else None
     if input is None:

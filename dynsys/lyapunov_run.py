@@ -33,6 +33,8 @@ class Run:
         steps: int,
         seed: int,
         progress: Progress | None,
+        *,
+        first: int = 0,
     ) -> None:
         self._f, self._k, self._steps = f, k, steps
         self.batch = state.shape[1]
@@ -48,13 +50,13 @@ class Run:
         self.ranks = [RankLoss(n) for _ in range(self.batch)]
         self._growth_while_aligning: list[Array] = []
         t = 0
-        for stretch in jacobians_along(f, state, driving, align + steps):
+        for stretch in jacobians_along(f, state, driving, align + steps, first=first):
             for jacobian in stretch.jacobians:
                 self._step(jacobian, t - align)
                 t += 1
-            first = max(0, align - (t - len(stretch.jacobians)))
-            if first < len(stretch.jacobians):
-                self._watch(stretch, first)
+            counted = max(0, align - (t - len(stretch.jacobians)))
+            if counted < len(stretch.jacobians):
+                self._watch(stretch, counted)
             if progress is not None:
                 progress(t, align + steps, "Lyapunov exponents")
         if self._since:

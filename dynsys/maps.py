@@ -46,6 +46,9 @@ class Map(ABC):
         name: in words, for reports.
         notes: what a user should know about how this map is read, e.g. derivatives by differences.
         initial_state: (n,), the model's own initial state, or None for zeros.
+        period: steps after which the map repeats itself; 1 for a map that is the same at every step. Where `repeats`
+            is False, as for the layers of a deep network, it ends there instead.
+        parts: the maps that this one is made of. wiring: how, as LaTeX equations.
     """
 
     state_size: int
@@ -55,6 +58,14 @@ class Map(ABC):
     name: str
     notes: tuple[str, ...] = ()
     initial_state: Array | None = None
+    period: int = 1
+    repeats: bool = True
+    parts: tuple[Map, ...] = ()
+    wiring: tuple[str, ...] = ()
+
+    def at(self, t: int) -> Map:
+        """The map of step t: this one, unless it changes with time."""
+        return self
 
     @abstractmethod
     def advance(self, state: Array, input: Array) -> Array:
@@ -67,6 +78,10 @@ class Map(ABC):
     @abstractmethod
     def box(self, low: Array, high: Array) -> SearchBox | None:
         """The reachable box while the input stays within `low` and `high`, each (m,); None where nothing bounds it."""
+
+    def equations_on(self, state: Any, input: Any) -> Any:
+        """The next states from states and inputs of another kind than numbers, e.g. intervals (`readings.balls`)."""
+        raise NotImplementedError(f"the equations of {self.name} cannot be run on anything but numbers")
 
     def lost_rank(self, state: Array, input: Array) -> Integers | None:
         """(B,) dimensions that one step from columns (n, B) destroys exactly; None where the equations do not tell."""
@@ -194,6 +209,16 @@ def require_finite(array: Array, what: str) -> None:
         raise InputError(f"`{what}` has values that are not finite (NaN or infinity).")
 
 
+def require_one_step(f: Map) -> None:
+    """Raise InputError for a map that changes from step to step; the way out is one whole period."""
+    if f.period > 1:
+        whole = "(or a multiple)" if f.repeats else "(or fewer layers)"
+        raise InputError(
+            f"{f.name} changes from step to step: there is no one step to analyse. Follow it through time (simulate, "
+            f"lyapunov_spectrum, gradient_spectrum), or analyse `iterate(f, {f.period})` {whole}."
+        )
+
+
 def given_box(box: tuple[Any, Any], invariant: bool, size: int) -> SearchBox:
     """The caller's search box (low, high), numbers or (n,) arrays, checked."""
     try:
@@ -259,6 +284,12 @@ class CellMap(Map):
 
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         return TapeLinearization(self._equations, state, input, self._sizes, self.parameters, self._cache)
+
+    def equations_on(self, state: Any, input: Any) -> Any:
+        from dynsys.readings.balls import lifted_fields
+
+        outputs = self._equations(lifted_fields(self.cell, state))(*(state[rows] for _, rows in self.blocks), input)
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
     def lost_rank(self, state: Array, input: Array) -> Integers | None:
         lost = self.cell.lost_rank(*(state[rows] for _, rows in self.blocks), input)

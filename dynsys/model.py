@@ -66,6 +66,7 @@ class Model(Map):
         notes: Sequence[str] = (),
     ) -> None:
         self.inner, self.source, self.readout = inner, source, readout
+        self.parts = (inner,)
         self.state_size, self.input_size = inner.state_size, inner.input_size
         self.blocks, self.output = inner.blocks, inner.output
         self.layers = _cells(inner)
@@ -110,6 +111,9 @@ class Model(Map):
 
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         return self.inner.linearize_columns(state, input)
+
+    def equations_on(self, state: Any, input: Any) -> Any:
+        return self.inner.equations_on(state, input)
 
     def box(self, low: Array, high: Array) -> SearchBox | None:
         return self.inner.box(low, high)

@@ -80,13 +80,13 @@ def start_columns(f: Map, start: ArrayLike | None, driving: Array | None) -> tup
     return np.ascontiguousarray(whole.reshape(-1, f.state_size).T), lead
 
 
-def orbit_columns(f: Map, state: Array, driving: Array | None, steps: int) -> Array:
-    """(T + 1, n, B): the orbit of columns (n, B) under inputs (T, B or 1, m), or none."""
+def orbit_columns(f: Map, state: Array, driving: Array | None, steps: int, *, begin: int = 0) -> Array:
+    """(T + 1, n, B): the orbit of columns (n, B) under inputs (T, B or 1, m), or none, from step `begin`."""
     orbit = np.empty((steps + 1, *state.shape))
     orbit[0] = state
     zero = np.zeros((f.input_size, 1))
     with np.errstate(over="ignore", invalid="ignore"):  # an orbit that runs off becomes inf, for the caller to judge
         for t in range(steps):
-            state = f.advance(state, zero if driving is None else driving[t].T)
+            state = f.at(begin + t).advance(state, zero if driving is None else driving[t].T)
             orbit[t + 1] = state
     return orbit

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 
 from dynsys import stability
-from dynsys.batched_solves import solve_each
-from dynsys.completeness import index_signs
+from dynsys.batched_solves import inverse_of_each, solve_each
+from dynsys.completeness import signs_of
 from dynsys.maps import Map
 from dynsys.types import Array, Booleans, Complex, Integers
 
@@ -100,24 +101,31 @@ def measure(f: Map, states: Array, input: Array) -> Measured:
     jacobians = np.array(step.dense())
     # No distance can be measured where the slope is infinite: I - J = 0 says so.
     jacobians[~np.isfinite(jacobians).all(axis=(1, 2))] = np.eye(f.state_size)
-    errors, rounding = np.full(len(F), np.inf), np.full(len(F), np.inf)
-    signs, clear = index_signs(jacobians)
-    for k, J in enumerate(jacobians):
-        try:
-            inverse = np.linalg.inv(np.eye(len(J)) - J)
-        except np.linalg.LinAlgError:
-            continue
-        if np.isfinite(inverse).all():
-            errors[k] = np.abs(inverse @ F[k]).max()
-            rounding[k] = np.finfo(np.float64).eps * np.abs(states[k]).max() * np.abs(inverse).sum(axis=1).max()
+    shifted = np.eye(f.state_size) - jacobians
+    inverses = inverse_of_each(shifted)
+    signs, clear = signs_of(shifted, inverses)
+    errors = np.abs(inverses @ F[:, :, np.newaxis]).max(axis=(1, 2), initial=0.0)
+    rounding = np.finfo(np.float64).eps * np.abs(states).max(axis=1, initial=0.0)
+    rounding *= np.abs(inverses).sum(axis=2).max(axis=1, initial=0.0)
+    errors, rounding = (np.where(np.isnan(e), np.inf, e) for e in (errors, rounding))
     return Measured(F, np.abs(F).max(axis=1, initial=0.0), errors, rounding, jacobians, signs, clear)
 
 
-def points_at(f: Map, states: Array, input: Array, hits: Integers, found_by: list[str]) -> Points:
-    """Everything measured at states (k, n), sorted as `Points` says; `hits` and `found_by` go with them."""
+def points_at(
+    f: Map,
+    states: Array,
+    input: Array,
+    hits: Integers,
+    found_by: list[str],
+    eigen: Mapping[int, tuple[Complex, Complex]] | None = None,
+) -> Points:
+    """Everything measured at states (k, n), sorted as `Points` says; `hits` and `found_by` go with them.
+
+    `eigen`: multipliers and right modes of those states where they are known.
+    """
     there = measure(f, states, input)
     jacobians, residuals = there.jacobians, there.residuals
-    spectrum = stability.modes(jacobians)
+    spectrum = stability.modes(jacobians, eigen)
     drift = _jacobian_drift(f, states, input, jacobians, there.F)
     accuracy = stability.multiplier_errors(jacobians, spectrum.condition, drift)
     unstable, undecided = stability.count_unstable(spectrum.multipliers, accuracy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from dynsys.errors import InputError, ShapeError
 from dynsys.maps import numbers
 from dynsys.readings.differences import DifferenceLinearization
-from dynsys.readings.linear import Linearization, TapeLinearization
+from dynsys.readings.linear import Linearization, TapeLinearization, with_parameters
 from dynsys.readings.structure import StackedRows
 from dynsys.readings.tape import Unreadable
 from dynsys.types import Array
@@ -18,18 +18,47 @@ from dynsys.types import Array
 
 @final
 class Readout:
-    """An affine readout V h + c, or any function of columns (n, B) -> (r, B).
+    """An affine readout V h + c, or any function of columns (n, B) -> (r, B), or several one after the other.
 
     Attributes:
         V: (r, n), or None for a function. c: (r, 1), or None for a function.
+        stages: the functions, in the order in which they act.
+        parameters: the arrays of functions that have any (`cells.Dense`), by name; those of stage k as "k.name" where
+            there are several stages.
     """
 
-    def __init__(self, function: Callable[[Any], Any], V: Array | None = None, c: Array | None = None) -> None:
-        self._function, self.V, self.c = function, V, c
+    def __init__(self, function: Any, V: Array | None = None, c: Array | None = None) -> None:
+        self.stages = tuple(function) if isinstance(function, list) else (function,)
+        self.V, self.c = V, c
+        one = len(self.stages) == 1
+        self.parameters: dict[str, Array] = {
+            name if one else f"{k}.{name}": array
+            for k, stage in enumerate(self.stages)
+            for name, array in (getattr(stage, "parameters", None) or {}).items()
+        }
+        self._cache = StackedRows(list(self.parameters.values()))
+
+    @property
+    def input_width(self) -> int | None:
+        """How many values it takes, n; None for a function that does not say."""
+        size = self.V.shape[1] if self.V is not None else getattr(self.stages[0], "input_size", None)
+        return None if size is None else int(size)
+
+    def _through(self, h: Any, parameters: Mapping[str, Any]) -> Any:
+        one = len(self.stages) == 1
+        for k, stage in enumerate(self.stages):
+            prefix = "" if one else f"{k}."
+            own = {name.removeprefix(prefix): p for name, p in parameters.items() if name.startswith(prefix)}
+            h = with_parameters(stage, own)(h)
+        return h
+
+    def function(self, h: Any) -> Any:
+        """The readout of columns (n, B) of any kind of values."""
+        return self._through(h, {})
 
     def columns(self, h: Array) -> Array:
         """The readout (r, B) of output columns (n, B)."""
-        answer = np.asarray(self._function(h), dtype=np.float64)
+        answer = np.asarray(self.function(h), dtype=np.float64)
         if answer.ndim != 2 or answer.shape[1] != h.shape[1]:
             raise ShapeError(f"a readout maps columns (n, B) to (r, B), this one gave {answer.shape} from {h.shape}.")
         return answer
@@ -43,24 +72,26 @@ class Readout:
     def linearize(self, h: Array) -> Linearization:
         """The readout with its derivative at output columns (n, B)."""
         try:
-            return _tape(self._function, h, len(self.columns(h[:, :1])))
+            return TapeLinearization(
+                lambda parameters: lambda state, _input: (self._through(state, parameters),),
+                h,
+                np.zeros((0, 1)),
+                [len(h)],
+                self.parameters,
+                self._cache,
+                [len(self.columns(h[:, :1]))],
+            )
         except (Unreadable, TypeError, AttributeError):
             return DifferenceLinearization(lambda state, _: self.columns(state), h, np.zeros((0, 1)))
 
 
-def _tape(function: Callable[[Any], Any], h: Array, rows: int) -> Linearization:
-    return TapeLinearization(
-        lambda _: lambda state, _input: (function(state),), h, np.zeros((0, 1)), [len(h)], {}, StackedRows(), [rows]
-    )
-
-
 def as_readout(readout: Any) -> Readout:
-    """A Readout from a matrix V (r, n), a pair (V, c), a triple (V, c, g), a function of columns, or a Readout."""
+    """A Readout from V (r, n), (V, c), (V, c, g), a function of columns, a list of functions, or a Readout."""
     if isinstance(readout, Readout):
         return readout
     if readout is None:
         raise InputError("no readout: pass a matrix V (r, n), a pair (V, c), or a function of columns.")
-    if callable(readout):
+    if callable(readout) or (isinstance(readout, list) and readout and all(callable(stage) for stage in readout)):
         return Readout(readout)
     if isinstance(readout, tuple) and len(readout) == 3:
         return Readout(_Shown(as_readout(readout[:2] if readout[1] is not None else readout[0]), readout[2]))

@@ -12,6 +12,7 @@ from typing import final
 import numpy as np
 
 from dynsys.batched_solves import normal_equations, solve_each, solve_positive
+from dynsys.krylov import DENSE, newton_krylov
 from dynsys.maps import Map, SearchBox
 from dynsys.types import Array, Booleans, Integers
 
@@ -22,10 +23,10 @@ ROUGH = 1e-9  # residual at which a start counts as having met a root, however f
 GRADIENT = 1e-7  # |J^T F| / (|J| |F|) below which the speed has a local minimum
 PATIENCE, PROGRESS = 10, 0.7  # a start is given up if neither |F|^2 nor its gradient falls by this in so many steps
 MEMORY = 1 << 29  # bytes of matrices held at a time
-PIECE = 1 << 23  # bytes of Jacobians formed at a time, to stay in the processor's cache
+PIECE = 1 << 24  # bytes of Jacobians formed at a time, to stay in the processor's cache
 SAVED = 0.7  # share of accepted steps below which the Jacobians of these alone are formed
-FIRST_DAMPING = 0.1
-LONGER = 2.0  # how the longest step allowed grows each time it was taken and did good, where no wall bounds the search
+FIRST_DAMPING = 0.03  # larger: attractors are met less often than repellers; smaller: large systems stall more
+LONGER = 4.0  # how the longest step allowed grows each time it was taken and did good, where no wall bounds the search
 
 
 @final
@@ -53,10 +54,14 @@ def search(
     """Levenberg-Marquardt from every row of `starts` (B, n) at the constant input (m,), within an invariant `box`.
 
     Steps are at first no longer than half the box: from a start in a corner, where everything saturates, the first one
-    would end in the opposite corner, where nothing can be learnt. Roots are left within about 1e-9 (relative) where they are simple; `polish` does the rest.
+    would end in the opposite corner, where nothing can be learnt. Where roots are simple, the ends are off by about the
+    square of the second number in `close` (residual, and length of the last step); `polish` does the rest. Beyond
+    `DENSE` state variables Newton-Krylov takes its place, which meets roots only.
     """
     if max_steps is None:
         max_steps = 80 if f.state_size <= 64 else 30  # where a step costs n^3, patience is better spent on more starts
+    if f.state_size > DENSE:
+        return _without_jacobians(f, starts, input, box, max_steps, close[0])
     size = max(1, MEMORY // (8 * 3 * f.state_size**2))
     pieces = [_Descent(f, starts[i : i + size], input, box, close).run(max_steps) for i in range(0, len(starts), size)]
     if not pieces:
@@ -70,11 +75,22 @@ def search(
     )
 
 
+def _without_jacobians(
+    f: Map, starts: Array, input: Array, box: SearchBox | None, max_steps: int, close: float
+) -> Search:
+    with np.errstate(all="ignore"):
+        ended = [newton_krylov(f, start, input, box, max_steps, close) for start in starts]
+    root = np.array([arrived for _, arrived, _ in ended], dtype=bool)
+    states = np.array([state for state, _, _ in ended]).reshape(-1, f.state_size)
+    return Search(states, root, np.zeros(len(root), dtype=bool), sum(steps for *_, steps in ended))
+
+
 class _Descent:
     """Levenberg-Marquardt on a batch. Arrays are those of the working set: the b starts still under way.
 
     x, F: (n, b). worth: (b,) |F|^2. normal: (b, n, n) upper triangles of J^T J. gradient: (b, n) J^T F.
-    damping, reach: (b,), the shift of J^T J and the longest step (max norm). at: (b,) which starts these are. then: (2, b) |F|^2 and |gradient| when progress was last looked at.
+    damping, reach: (b,), the shift of J^T J and the longest step (max norm). at: (b,) which starts these are.
+    then: (2, b) |F|^2 and |gradient| when progress was last looked at.
     """
 
     def __init__(self, f: Map, starts: Array, input: Array, box: SearchBox | None, close: tuple[float, float]) -> None:
@@ -187,13 +203,21 @@ class _Descent:
             taken = np.flatnonzero(better)
             if not len(taken):
                 continue
+            if len(taken) == trial.shape[1]:  # as a rule, in the first steps: nothing to pick out or to put back
+                self.x, self.F, self.worth = x, F, worth
+                self.normal, self.gradient = normal_equations(_minus_identity(link.dense()), F.T)
+                self.steps += len(taken)
+                continue
             at = start + taken
             self.x[:, at], self.F[:, at], self.worth[at] = x[:, taken], F[:, taken], worth[taken]
             if len(taken) < SAVED * len(better):
                 link, taken = self.f.linearize_columns(x[:, taken], self.column), np.arange(len(taken))
                 F = self.F[:, at]
             normal, gradient = normal_equations(_minus_identity(link.dense()), F.T)
-            self.normal[at], self.gradient[at] = normal[taken], gradient[taken]
+            if len(taken) == there.stop - there.start:
+                self.normal[there], self.gradient[there] = normal, gradient
+            else:
+                self.normal[at], self.gradient[at] = normal[taken], gradient[taken]
             self.steps += len(at)
 
 
@@ -220,10 +244,16 @@ def _minus_identity(J: Array) -> Array:
     return J
 
 
-def _residual_and_jacobian(f: Map, x: Array, column: Array) -> tuple[Array, Array]:
-    """F(x) = f(x) - x, (n, B), and its Jacobian J - I, (B, n, n)."""
-    link = f.linearize_columns(x, column)
-    return link.next_state - x, _minus_identity(link.dense())
+def newton_step(f: Map, x: Array, column: Array) -> tuple[Array, Array]:
+    """F(x) = f(x) - x and the Newton step -(J - I)^-1 F at columns x (n, B); NaN where J - I is singular."""
+    F, move = np.empty(x.shape), np.empty(x.shape)
+    width = max(1, PIECE // (8 * len(x) ** 2))
+    for start in range(0, x.shape[1], width):
+        piece = slice(start, start + width)
+        link = f.linearize_columns(x[:, piece], column)
+        F[:, piece] = link.next_state - x[:, piece]
+        move[:, piece] = -solve_each(_minus_identity(link.dense()), F[:, piece].T).T
+    return F, move
 
 
 def polish(f: Map, states: Array, input: Array, max_steps: int = 80) -> Array:
@@ -233,19 +263,19 @@ def polish(f: Map, states: Array, input: Array, max_steps: int = 80) -> Array:
     """
     column = input[:, np.newaxis]
     x = np.ascontiguousarray(states.T)
-    F, J = _residual_and_jacobian(f, x, column)
-    best, least = x.copy(), np.abs(F).max(axis=0)
-    for _ in range(max_steps):
-        move = solve_each(J, F.T)
-        x = x - np.where(np.isfinite(move), move, 0.0).T
-        with np.errstate(all="ignore"):
-            F, J = _residual_and_jacobian(f, x, column)
-        now = np.where(np.isfinite(F).all(axis=0), np.abs(F).max(axis=0), np.inf)
-        better, halved = now < least, now < 0.5 * least
-        best[:, better], least[better] = x[:, better], now[better]
-        if not halved.any():  # rounding makes the last digits dance
-            break
-        x = np.where(np.isfinite(x), x, best)
+    best, least = x.copy(), np.full(x.shape[1], np.inf)
+    going = np.arange(x.shape[1])
+    with np.errstate(all="ignore"):
+        for _ in range(max_steps + 1):
+            F, move = newton_step(f, x, column)
+            now = np.where(np.isfinite(F).all(axis=0), np.abs(F).max(axis=0), np.inf)
+            better, halved = now < least[going], now < 0.5 * least[going]
+            best[:, going[better]], least[going[better]] = x[:, better], now[better]
+            halved &= now > 0
+            if not halved.any():  # rounding makes the last digits dance
+                break
+            going, move = going[halved], move[:, halved]
+            x = best[:, going] + np.where(np.isfinite(move), move, 0.0)
     return np.ascontiguousarray(best.T)
 
 

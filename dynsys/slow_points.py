@@ -19,10 +19,8 @@ def are_minima(f: Map, states: Array, input: Array) -> Booleans:
     speed falls makes the state a saddle of the speed. Along a line of slow points the curvature is zero, and they stay.
     """
     k, n = states.shape
-    if n > PROBES:
-        directions = np.linalg.qr(np.random.default_rng(0).standard_normal((n, 32)))[0]
-    else:
-        directions = np.eye(n)
+    some = np.random.default_rng(0).standard_normal((n, 32))
+    directions = np.eye(n) if n <= PROBES else np.linalg.qr(some)[0]
     out = np.ones(k, dtype=bool)
     for i, state in enumerate(states):
         ahead = state[:, np.newaxis] + STEP * directions

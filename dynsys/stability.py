@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 
+from dynsys.batched_solves import inverse_of_each
 from dynsys.types import Array, Complex, Integers
 
 EPS = float(np.finfo(np.float64).eps)
@@ -33,28 +34,32 @@ class Modes:
     condition: Array
 
 
-def modes(jacobians: Array) -> Modes:
-    """Multipliers and modes of each Jacobian (k, n, n)."""
+def modes(jacobians: Array, eigen: Mapping[int, tuple[Complex, Complex]] | None = None) -> Modes:
+    """Multipliers and modes of each Jacobian (k, n, n); `eigen` has those already known."""
     jacobians = np.asarray(jacobians, dtype=np.float64)
     if not len(jacobians):
         n = jacobians.shape[-1]
         empty = np.zeros((0, n, n), dtype=np.complex128)
         return Modes(np.zeros((0, n), dtype=np.complex128), empty, empty, np.zeros((0, n)))
-    values, right = np.linalg.eig(jacobians)
+    if eigen:
+        pairs = [eigen[k] if k in eigen else np.linalg.eig(J) for k, J in enumerate(jacobians)]
+        values, right = (np.stack([pair[i] for pair in pairs]) for i in (0, 1))
+    else:
+        values, right = np.linalg.eig(jacobians)
     values, right = values.astype(np.complex128), right.astype(np.complex128)
     # Conjugate pairs stay together, the positive imaginary part first.
-    order = np.lexsort((-values.imag, -_rounded(np.abs(values))), axis=-1)
+    order = by_modulus(values)
     values = np.take_along_axis(values, order, axis=-1)
     right = np.take_along_axis(right, order[:, np.newaxis, :], axis=-1)
-    left = np.full_like(right, np.nan)
-    for k, columns in enumerate(right):
-        try:
-            left[k] = np.linalg.inv(columns).conj().T
-        except np.linalg.LinAlgError:
-            continue
+    left = inverse_of_each(right).conj().swapaxes(1, 2)
     with np.errstate(over="ignore", invalid="ignore"):
         condition = np.linalg.norm(left, axis=-2)
     return Modes(values, right, left, np.where(np.isfinite(condition), condition, np.inf))
+
+
+def by_modulus(values: Complex) -> Integers:
+    """The order (along the last axis) that sorts by falling modulus, conjugate pairs with the positive part first."""
+    return np.lexsort((-values.imag, -_rounded(np.abs(values))), axis=-1)
 
 
 def _rounded(moduli: Array) -> Array:
@@ -75,13 +80,21 @@ def multiplier_errors(jacobians: Array, condition: Array, drift: Array) -> Array
         drift: (k,) |change of J| over the distance to the true fixed point.
     """
     n = jacobians.shape[-1]
-    norms = np.linalg.norm(jacobians, ord=2, axis=(1, 2)) if len(jacobians) else np.zeros(0)
+    norms = _norms(jacobians)
     change = n * EPS * norms + drift
     with np.errstate(invalid="ignore", over="ignore"):
         simple = condition * change[:, np.newaxis]
     # Where a multiplier is (nearly) defective its condition says nothing; this bound holds for any matrix.
     any_matrix = (2.0 * norms + change) ** (1.0 - 1.0 / n) * change ** (1.0 / n) if n else norms
     return np.asarray(np.fmin(simple, any_matrix[:, np.newaxis]))
+
+
+def _norms(jacobians: Array) -> Array:
+    """|J|_2 (k,); beyond 256 state variables, where its singular values take long, sqrt(|J|_1 |J|_inf), a bound."""
+    if jacobians.shape[-1] <= 256:
+        return np.asarray(np.linalg.norm(jacobians, ord=2, axis=(1, 2))) if len(jacobians) else np.zeros(0)
+    size = np.abs(jacobians)
+    return np.asarray(np.sqrt(size.sum(axis=1).max(axis=-1) * size.sum(axis=2).max(axis=-1)))
 
 
 def count_unstable(multipliers: Complex, errors: Array) -> tuple[Integers, Integers]:

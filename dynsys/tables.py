@@ -77,4 +77,7 @@ def completeness_text(result: FixedPoints) -> str:
             f"Index test FAILED: the signs add up to {c.index_sum}, not 1; a fixed point is missing, false, or "
             "counted twice."
         )
+    if c.proven:
+        whole = "Proven: there are no other fixed points"
+        parts.append(f"{whole}." if result.reach.invariant else f"{whole} in the box that was searched.")
     return " ".join(parts)

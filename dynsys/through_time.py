@@ -25,7 +25,8 @@ class Gradients:
 
     Attributes:
         loss: in the loss's own units. parameters: gradient per parameter of the map, by name, in its shape.
-        readout: gradients "V" (r, n) and "c" (r, 1) of an affine readout; empty for a function.
+        readout: gradients "V" (r, n) and "c" (r, 1) of an affine readout, of the parameters of `cells.Dense`; empty
+            for a plain function.
         start: (batch, n), of the start state.
         log_norms: (T + 1,) log |dL/d state_t|_2 over the batch, nats; -inf where it is zero.
         lags: the gradient by lag, of some of the losses; None if it was not asked for.
@@ -54,7 +55,7 @@ def bptt(
     """Exact gradients of a loss summed or averaged over time steps and sequences.
 
     Args:
-        f: the map (anything `as_map` reads). readout: (V, c), a matrix V, or a function of columns.
+        f: the map (anything `as_map` reads). readout: (V, c), a matrix V, a function of columns, or a list.
         inputs: (T, m) or (T, batch, m).
         targets: class numbers (T,) or (T, batch) for "cross-entropy"; (T, r) or (T, batch, r) for "squared", which is
             half the sum of squares. With at="last" without the time axis.
@@ -75,10 +76,10 @@ def bptt(
         raise ShapeError(f"{state.shape[1]} starts need as many input sequences, got {batch}.")
     links: list[Linearization] = []
     for t in range(steps):
-        links.append(f.linearize_columns(state, driving[t].T))
+        links.append(f.at(t).linearize_columns(state, driving[t].T))
         state = links[-1].next_state
     scored = list(range(steps)) if at == "all" else [steps - 1]
-    wanted = _targets(targets, loss, at, steps, batch)
+    wanted = targets_by_step(targets, loss, at, steps, batch)
     weight = 1.0 / (len(scored) * batch) if reduction == "mean" else 1.0
     gradients, seeds = _backward(f, shown, links, dict(zip(scored, wanted, strict=True)), loss, weight)
     if not lags:
@@ -87,7 +88,7 @@ def bptt(
     return dataclasses.replace(gradients, lags=gradient_lags(links, {s: seeds[s] for s in sorted(followed)}))
 
 
-def _targets(targets: ArrayLike, loss: str, at: str, steps: int, batch: int) -> Array:
+def targets_by_step(targets: ArrayLike, loss: str, at: str, steps: int, batch: int) -> Array:
     """(scored, batch) integers for cross-entropy, (scored, r, batch) for squares."""
     array = numbers(targets, "targets")
     lead = (steps, batch) if at == "all" else (batch,)
@@ -105,7 +106,7 @@ def _targets(targets: ArrayLike, loss: str, at: str, steps: int, batch: int) -> 
     return array.reshape(scored, batch, -1).swapaxes(1, 2)
 
 
-def _score(shown: Array, target: Array, loss: str) -> tuple[float, Array]:
+def score(shown: Array, target: Array, loss: str) -> tuple[float, Array]:
     """The loss of readouts (r, B) and its gradient (r, B)."""
     if loss == "squared":
         if target.shape != shown.shape:
@@ -136,11 +137,13 @@ def _backward(
     for t in reversed(range(len(links))):
         if t in targets:
             seen = readout.linearize(links[t].next_state[f.output])
-            value, gradient = _score(seen.next_state, targets[t], loss)
+            value, gradient = score(seen.next_state, targets[t], loss)
             total += weight * value
             gradient = weight * gradient
             seeds[t] = np.zeros(flowing.shape[:2])
-            seeds[t][f.output] = seen.pull(gradient[..., np.newaxis], input=False).state[..., 0]
+            back = seen.pull(gradient[..., np.newaxis], input=False, parameters=bool(readout.parameters))
+            seeds[t][f.output] = back.state[..., 0]
+            of_readout |= {name: of_readout.get(name, 0.0) + g for name, g in back.parameters.items()}
             flowing, scale = np.exp(scale) * flowing + seeds[t][..., np.newaxis], 0.0
             if readout.V is not None:
                 h = links[t].next_state[f.output]
@@ -149,7 +152,7 @@ def _backward(
         flowing, scale, norms[t + 1] = _rescaled(flowing, scale)
         part = links[t].pull(flowing, input=False, parameters=True)
         flowing = part.state.copy()
-        gradients = {name: gradients.get(name, 0.0) + np.exp(scale) * g for name, g in part.parameters.items()}
+        gradients |= {name: gradients.get(name, 0.0) + np.exp(scale) * g for name, g in part.parameters.items()}
     flowing, scale, norms[0] = _rescaled(flowing, scale)
     start = np.exp(scale) * flowing[..., 0].T
     return Gradients(loss=total, parameters=gradients, readout=of_readout, start=start, log_norms=norms), seeds

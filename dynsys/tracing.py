@@ -12,9 +12,9 @@ from typing import final
 
 import numpy as np
 
+from dynsys.batched_solves import solve_each
 from dynsys.clouds import nearest_in
 from dynsys.maps import Map, SearchBox
-from dynsys.batched_solves import solve_each
 from dynsys.types import Array, Booleans, Complex, Integers
 
 SPACING = {1: 0.02, 2: 0.08, 3: 0.15}  # distance between states, in widths of the box, by dimension

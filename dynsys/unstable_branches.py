@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from dynsys.attractors import known_orbits
+from dynsys.attractors import Attractors, known_orbits
 from dynsys.combinators import as_map
 from dynsys.errors import InputError
 from dynsys.following import AWAY, FAR
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 FIRST_STEP = 0.05  # largest first step off a saddle, relative to 1 + max|x|
 CURVATURE = 0.05  # what the map may deviate from its linear part there, relative to the growth of the step
 SMALLEST_STEP = 1e-7
-PATH = 256  # states kept of each branch
+PATH, PACE = 256, 0.005  # states kept of each branch, and their distance relative to 1 + max|x|
+PATH_STEPS, SETTLED, LONGEST_HOP = 3, 1e-6, 500  # how long a branch is drawn, in `steps`; until it rests; if it hops
 
 
 @final
@@ -39,7 +40,7 @@ class Wiring:
         flips: (s,) whether the unstable multiplier is negative: orbits then hop between the two branches, which end on
             the same attractor.
         first_steps: (s,) model units: how far off the saddle each branch was begun.
-        paths: for each saddle two arrays (t, n), the states of each branch (of every second step where it flips).
+        paths: for each saddle two arrays (t, n), states along each branch (of every second step where it flips).
         skipped: rows of fixed points that may be saddles of this kind, but whose stability is undecided.
     """
 
@@ -113,6 +114,7 @@ def wiring(
     fixed_points: FixedPoints,
     *,
     cycles: Any = None,
+    attractors: Attractors | None = None,
     steps: int = 3000,
     exponent_steps: int = 10_000,
     seed: int = 0,
@@ -127,6 +129,7 @@ def wiring(
         f: the map (anything `as_map` reads), the one that `fixed_points` were found for.
         fixed_points: what `find_fixed_points` found; its input is used.
         cycles: what `find_cycles` found at this input, so that stable cycles are recognised by their row.
+        attractors: what `find_attractors` found at this input, so that its sets need not be recognised again.
         steps: followed at most before other kinds of set are looked for. exponent_steps, seed: for those.
 
     Returns: Wiring.
@@ -145,8 +148,10 @@ def wiring(
     flips = points.multipliers[saddles, 0].real < 0
     with one_blas_thread():
         sizes, begin = _beginnings(f, fixed_points, saddles, column)
-        known = known_orbits(fixed_points, cycles)
-        sets, ends = limit_sets(f, begin, input, [orbit for _, orbit in known], steps, exponent_steps, seed, progress)
+        known, clouds = _known(fixed_points, cycles, attractors)
+        sets, ends = limit_sets(
+            f, begin, input, [orbit for _, orbit in known], steps, exponent_steps, seed, progress, clouds
+        )
         paths = _paths(f, begin, column, np.repeat(flips, 2), steps)
     return Wiring(
         saddles=saddles,
@@ -160,6 +165,24 @@ def wiring(
         map_name=f.name,
         input=input,
     )
+
+
+def _known(
+    found: FixedPoints, cycles: Any, attractors: Attractors | None
+) -> tuple[list[tuple[int | None, Array]], tuple[LimitSet, ...]]:
+    """Stable orbits with their rows in the lists, and limit sets without a period, known beforehand."""
+    known: list[tuple[int | None, Array]] = list(known_orbits(found, cycles))
+    met = () if attractors is None else attractors.attractors
+    known += [(None, a.states) for a in met if a.period is not None and a.listed is None]
+    clouds = tuple(
+        LimitSet(
+            kind=a.kind, period=None, states=a.states, exponents=a.exponents, exponent_errors=a.exponent_errors,
+            spacing=a.spacing,
+        )
+        for a in met
+        if a.spacing is not None
+    )  # fmt: skip
+    return known, clouds
 
 
 def _beginnings(f: Map, found: FixedPoints, saddles: Integers, column: Array) -> tuple[Array, Array]:
@@ -186,17 +209,25 @@ def _beginnings(f: Map, found: FixedPoints, saddles: Integers, column: Array) ->
 
 
 def _paths(f: Map, begin: Array, column: Array, every_second: Booleans, steps: int) -> list[Array]:
-    """The first `PATH` states (t, n) of each branch; only those on its own side where orbits hop between the two."""
-    x, kept = begin, [begin]
+    """States (t, n) along each branch, `PACE` apart; only those on its own side where orbits hop between the two."""
+    if not begin.shape[1]:
+        return []
+    x, last = begin, begin.copy()
+    kept: list[list[Array]] = [[state] for state in begin.T]
     with np.errstate(all="ignore"):
-        for _ in range(min(steps, 2 * PATH)):
-            x = f.advance(x, column)
-            kept.append(x)
-    orbit = np.array(kept)
-    paths = []
-    for b, hops in enumerate(every_second):
-        path = orbit[:: 2 if hops else 1, :, b][:PATH]
-        path = path[(np.abs(path) < FAR).all(axis=1)]
-        moving = np.flatnonzero(np.abs(np.diff(path, axis=0)).max(axis=1, initial=0.0) > 1e-9)
-        paths.append(np.ascontiguousarray(path[: int(moving[-1]) + 2 if len(moving) else 1]))
-    return paths
+        for t in range(1, PATH_STEPS * steps + 1):
+            before, x = x, f.advance(x, column)
+            finite = (np.abs(x) < FAR).all(axis=0)
+            size = 1.0 + np.abs(x).max(axis=0, initial=0.0)
+            moved = finite & (np.abs(x - last).max(axis=0, initial=0.0) > PACE * size)
+            if t % 2:
+                moved &= ~every_second
+            for b in np.flatnonzero(moved):
+                if len(kept[b]) < PATH:
+                    kept[b].append(x[:, b].copy())
+            last[:, moved] = x[:, moved]
+            going = finite & (np.abs(x - before).max(axis=0, initial=0.0) > SETTLED * size)
+            full = np.array([len(path) >= PATH for path in kept])
+            if t % 25 == 0 and (every_second | ~going | full).all() and (t >= LONGEST_HOP or not every_second.any()):
+                break
+    return [np.array(path) for path in kept]

@@ -25,7 +25,7 @@ FINDING = {"id", "severity", "title", "value", "uncertainty", "method", "meaning
 SEVERITIES = ["critical", "warning", "info", "good"]
 KEYS = {
     "schema_version", "verdict", "findings", "model", "fixed_points", "cycles", "branches", "lyapunov", "gradients",
-    "propagation", "certificates", "environment", "exact",
+    "propagation", "certificates", "environment", "exact", "gate_time_constants", "training",
 }  # fmt: skip
 
 
@@ -347,7 +347,7 @@ def test_flip_flop_report_holds_the_known_portrait(data: Any) -> None:
 def test_json_has_the_keys_of_the_contract(data: Any) -> None:
     assert {"schema_version", "verdict", "findings", "model", "fixed_points", "environment"} <= data.keys()
     assert {"lyapunov", "gradients"} <= data.keys()
-    assert data.keys() - KEYS <= {"portrait", "failures"}
+    assert data.keys() - KEYS <= {"portrait", "failures", "attractors", "wiring", "slow_manifolds"}
 
 
 def test_json_names_file_hash_seed_and_versions(data: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-import dynsys
+from dynsys.commands.models import MORE_MODEL_OPTIONS, loaded_model
 from dynsys.errors import InputError
 
 
@@ -24,7 +24,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of all random choices."),
         click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
     ]
-    return functools.reduce(lambda f, option: option(f), reversed(options), command)
+    return functools.reduce(lambda f, option: option(f), reversed([*options, *MORE_MODEL_OPTIONS]), command)
 
 
 input_option = click.option("--input", "input_", metavar="U0,U1,...", help="The constant input; zero if left out.")
@@ -43,8 +43,19 @@ duration_option = click.option(
 )
 
 
+cycles_option = click.option(
+    "--cycles",
+    "longest",
+    default=0,
+    type=click.IntRange(min=0),
+    metavar="P",
+    help="Also find the cycles of periods 2 to P.",
+)
+
+
 def loaded(model: Path, module: str | None, nonlinearity: str | None) -> Any:
-    return dynsys.load(model, nonlinearity=nonlinearity, module=module)
+    """What MODEL stands for."""
+    return loaded_model(model, module, nonlinearity)
 
 
 def read_trials(path: Path | None, f: Any) -> Any:

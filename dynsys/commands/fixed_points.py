@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import click
 
 import dynsys
 from dynsys.commands.common import (
+    cycles_option,
     duration_option,
-    input_option,
     json_option,
     loaded,
     model_options,
+    progress,
     read_trials,
     show,
     trials_option,
@@ -24,16 +26,25 @@ from dynsys.errors import InputError
 
 @click.command("fixed-points")
 @model_options
-@input_option
+@click.option(
+    "--input", "inputs", multiple=True, metavar="U0,U1,...",
+    help="The constant input; zero if left out. Repeatable: a table of how the portrait changes.",
+)  # fmt: skip
 @trials_option
 @click.option(
     "--starts", default=1024, show_default=True, type=click.IntRange(min=0), help="Uniform starts in the reachable box."
 )
 @click.option("--tol", default=1e-12, show_default=True, help="Largest residual, relative to 1 + max|x|.")
+@cycles_option
 @duration_option
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE.npz", help="Also save states, modes and Jacobians."
+    "--out", type=click.Path(path_type=Path), metavar="FILE.npz",
+    help="Also save states, modes and Jacobians. A search that was broken off is taken up again by the same call.",
+)  # fmt: skip
+@click.option(
+    "--certify", is_flag=True, help="Prove each point and cycle; to 6 state variables also that the list is whole."
 )
+@click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Also draw them, as SVG files.")
 @json_option
 def fixed_points(
     model: Path,
@@ -41,34 +52,111 @@ def fixed_points(
     nonlinearity: str | None,
     seed: int,
     quiet: bool,
-    input_: str | None,
+    inputs: tuple[str, ...],
     trials: Path | None,
     starts: int,
     tol: float,
+    longest: int,
     step_duration: float | None,
     out: Path | None,
+    certify: bool,
+    plots: Path | None,
     as_json: bool,
 ) -> None:
-    """Find the fixed points of MODEL at a constant input."""
+    """Find the fixed points of MODEL, and its cycles, at one or more constant inputs."""
+    from dynsys.checkpoint import Checkpoint
+    from dynsys.portraits import Portrait
+
     f = loaded(model, module, nonlinearity)
-    given = None
-    sequences = read_trials(trials, f)
-    if sequences is not None:
-        given = dynsys.simulate(f, None, sequences.inputs).reshape(-1, f.state_size)[:: max(1, sequences.length // 16)]
-    found = dynsys.find_fixed_points(f, vector(input_), given, starts, tol, seed, step_duration=step_duration)
+    given = _visited(f, read_trials(trials, f))
+    vectors = [f.input_vector(vector(text)) for text in inputs or (None,)]
+    source = getattr(f, "source", None)
+    kept = Checkpoint(
+        out,
+        {
+            "model": None if source is None else source.sha256, "name": f.name, "module": module, "seed": seed,
+            "starts": starts, "tol": tol, "trials": None if given is None else _digest(given),
+            "step_duration": step_duration, "certify": certify, "dynsys": dynsys.__version__,
+        },
+    )  # fmt: skip
+    say = progress(quiet) or (lambda done, total, message: None)
+    stages = len(vectors) * (1 + (longest > 1) + certify + (plots is not None))
+    portraits: list[Portrait] = []
+    done = 0
+    for k, constant in enumerate(vectors):
+        where = f"input {k + 1} of {len(vectors)}: " if len(vectors) > 1 else ""
+        say(done, stages, f"{where}searching for fixed points")
+        search = partial(
+            dynsys.find_fixed_points, f, constant, given, starts, tol, seed, step_duration=step_duration, prove=certify
+        )
+        found = kept.part("fixed-points", {"input": constant.tolist(), "prove": certify}, search)
+        done += 1
+        cycles: dict[int, Any] = {}
+        if longest > 1:
+            say(done, stages, f"{where}searching for cycles")
+            periods = range(2, longest + 1)
+            search = partial(
+                dynsys.find_cycles, f, periods, constant, given, starts, tol, seed, step_duration=step_duration
+            )
+            cycles = kept.part("cycles", {"input": constant.tolist(), "longest": longest}, search)
+            done += 1
+        proofs = None
+        of_cycles: dict[int, Any] = {}
+        if certify:
+            say(done, stages, f"{where}proving")
+            proofs = dynsys.certify(f, found)
+            of_cycles = {p: dynsys.certify(f, orbits) for p, orbits in cycles.items()}
+            done += 1
+        portraits.append(Portrait(found, cycles, proofs, of_cycles))
+        if plots is not None:
+            say(done, stages, f"{where}following orbits for the plots")
+            _draw(f, portraits[-1], plots, f"input{k}-" if len(vectors) > 1 else "", seed)
+            done += 1
+    say(stages, stages, "done" + f", {kept.resumed} parts of it before" * bool(kept.resumed))
     if out is not None:
-        _save_points(found, out)
-    show(found, as_json)
+        _save(portraits, out)
+    kept.finish()
+    _show(portraits, as_json)
 
 
-def _save_points(found: Any, out: Path) -> None:
-    import dataclasses
+def _visited(f: Any, sequences: Any) -> Any:
+    """States on the trials, thinned, as further starts; None without trials."""
+    if sequences is None:
+        return None
+    return dynsys.simulate(f, None, sequences.inputs).reshape(-1, f.state_size)[:: max(1, sequences.length // 16)]
 
+
+def _digest(array: Any) -> str:
+    import hashlib
+
+    return hashlib.sha256(array.tobytes()).hexdigest()
+
+
+def _draw(f: Any, portrait: Any, folder: Path, lead: str, seed: int) -> None:
+    from dynsys.reporting.plots import pictured, save_plots
+
+    save_plots(pictured(f, portrait.fixed_points, portrait.cycles or None, seed=seed), folder, lead)
+
+
+def _save(portraits: list[Any], out: Path) -> None:
     import numpy as np
 
-    arrays = {field.name: np.asarray(getattr(found.points, field.name)) for field in dataclasses.fields(found.points)}
+    from dynsys.portraits import arrays
+
     try:
         with out.open("wb") as file:
-            np.savez_compressed(file, input=found.input, allow_pickle=False, **arrays)
+            np.savez_compressed(file, allow_pickle=False, **arrays(portraits))
     except OSError as error:
         raise InputError(f"cannot write {str(out)!r}: {error.strerror or error}.") from None
+
+
+def _show(portraits: list[Any], as_json: bool) -> None:
+    from dynsys.portraits import changes, changes_text
+
+    if len(portraits) == 1:
+        show(portraits[0], as_json)
+    elif as_json:
+        name = portraits[0].fixed_points.map_name
+        click.echo(dumps({"model": name, "changes": changes(portraits), "portraits": portraits}))
+    else:
+        click.echo(changes_text(portraits))

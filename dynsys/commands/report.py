@@ -9,6 +9,7 @@ import click
 
 import dynsys
 from dynsys.commands.common import (
+    cycles_option,
     duration_option,
     input_option,
     json_option,
@@ -36,7 +37,11 @@ SEVERITIES = ("info", "warning", "critical")
     type=click.IntRange(min=0),
     help="Uniform starts of the fixed-point search.",
 )
+@cycles_option
 @duration_option
+@click.option(
+    "--training", type=click.Path(path_type=Path), metavar="FILE", help="What dynsys.watch wrote: adds a timeline."
+)
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit with 1 if a finding is at least this grave.")
 @json_option
 def report(
@@ -50,7 +55,9 @@ def report(
     trials: Path | None,
     input_: str | None,
     starts: int,
+    longest: int,
     step_duration: float | None,
+    training: Path | None,
     fail_on: str | None,
     as_json: bool,
 ) -> None:
@@ -65,8 +72,10 @@ def report(
         trials=read_trials(trials, f),
         input=vector(input_),
         n_starts=starts,
+        cycles=longest,
         seed=seed,
         step_duration=step_duration,
+        training=training,
         command=" ".join(["dynsys", *sys.argv[1:]]),
         progress=progress(quiet),
     )

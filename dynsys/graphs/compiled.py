@@ -8,7 +8,7 @@ from typing import Any
 import numba
 
 
-def _compile(kernel: Callable[..., None]) -> Callable[..., None]:
+def compile_kernel(kernel: Callable[..., None]) -> Callable[..., None]:
     """Compiled without the interpreter lock, kept on disk where there is a place for it."""
     settings: dict[str, Any] = {"nogil": True, "boundscheck": False}
     try:
@@ -17,7 +17,7 @@ def _compile(kernel: Callable[..., None]) -> Callable[..., None]:
         return numba.njit(**settings)(kernel)  # type: ignore[no-any-return]
 
 
-@_compile
+@compile_kernel
 def one_column(indptr: Any, indices: Any, data: Any, x: Any, out: Any, low: int, high: int) -> None:
     """out[low:high] = M[low:high] x."""
     zero = data.dtype.type(0)
@@ -28,7 +28,7 @@ def one_column(indptr: Any, indices: Any, data: Any, x: Any, out: Any, low: int,
         out[i] = total
 
 
-@_compile
+@compile_kernel
 def many_columns(indptr: Any, indices: Any, data: Any, X: Any, out: Any, low: int, high: int) -> None:
     """out[low:high] = M[low:high] X, four entries of a row at a time: their sum is kept in registers between them."""
     width = X.shape[1]

@@ -14,6 +14,13 @@ from dynsys.types import Array, Integers
 SPARSEST = 20  # node numbers per node that occurs, beyond which they look like names
 
 
+def as_columns(value: Any) -> Any:
+    """A list of tuples (u, v), as Python writes edges, as the two rows of an edge list; anything else as it is."""
+    if isinstance(value, list) and value and all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
+        return [list(ends) for ends in zip(*value, strict=True)]
+    return value
+
+
 def graph_of_edges(
     pairs: Any, weights: Any, *, directed: str = "refuse", n_nodes: int | None = None, names: bool = False
 ) -> Graph:

@@ -115,14 +115,14 @@ class Graph:
 
     @cached_property
     def simple(self) -> Any:
-        """(n, n) CSR array of ones: the graph without its weights and self-loops, which is what hops are counted on."""
+        """(n, n) CSR array of ones (int8): the graph without weights and self-loops, on which hops are counted."""
         off = self.adjacency
         if len(self.self_loops):
             off = scipy.sparse.csr_array(off - scipy.sparse.diags_array(off.diagonal(), format="csr"))
             off.eliminate_zeros()
             off.sort_indices()
-        ones = _read_only(np.ones(off.nnz))
-        return scipy.sparse.csr_array((ones, off.indices, off.indptr), shape=off.shape)
+        parts = (np.ones(off.nnz, dtype=np.int8), off.indices, off.indptr)
+        return scipy.sparse.csr_array(tuple(_read_only(part) for part in parts), shape=off.shape)
 
     def propagation_matrix(self, normalization: str = "sym+loops") -> Any:
         """The normalised adjacency matrix, (n, n) scipy CSR array: `cells.propagation_matrix` of `adjacency`.

@@ -1,13 +1,14 @@
 """Both ends of a symmetric operator's spectrum from one Krylov space, with residuals that were measured.
 
-Plain Lanczos without reorthogonalisation (Paige 1972): rounding only brings copies of values that have converged
-already, whose vectors are formed as soon as they have. So a step costs one product and a few passes over vectors.
+Lanczos, reorthogonalised in full as long as that is cheap. Beyond, without (Paige 1972): rounding only brings copies of
+values that have converged already, whose vectors are formed as soon as they have. So a step costs one product and a few
+passes over vectors.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -20,6 +21,8 @@ from dynsys.types import AnyArray, Array
 FINE = 1e-11  # residual beyond which nothing is gained
 STORE = 3 << 29  # bytes of Krylov vectors kept; a longer run starts again from what it has
 LONGEST = 20_000  # steps in all
+CHEAP = 4_000_000  # entries of all Krylov vectors up to which new ones are made orthogonal to them
+BLOCK = 32  # vectors kept together
 
 
 @final
@@ -35,7 +38,7 @@ class End:
 @final
 @dataclass(frozen=True, eq=False)
 class Ends:
-    """The largest and the smallest eigenvalue.
+    """The largest and the smallest eigenvalue; where only one was wanted, the other is as far as it had come.
 
     Attributes:
         products: with the operator, in all. krylov: steps of the first run from the random start, which the bound on
@@ -55,6 +58,7 @@ def ends(
     *,
     wanted: Callable[[float, int], float],
     steps: int = LONGEST,
+    smallest: bool = True,
 ) -> Ends:
     """The two ends of the spectrum of a symmetric operator on the Krylov space of `start`.
 
@@ -63,23 +67,23 @@ def ends(
         start: (n,), not zero.
         wanted: (value, step) -> the residual to stop at.
         steps: at most so many, after which what there is is returned.
+        smallest: whether the smallest eigenvalue is wanted too.
     """
     with one_blas_thread():
-        run = _Run(apply, start / np.linalg.norm(start), wanted, steps)
+        run = _Run(apply, start / np.linalg.norm(start), wanted, steps, smallest)
         while not run.finished:
             run.cycle()
-    largest, smallest = run.found[+1], run.found[-1]
-    assert largest is not None
-    assert smallest is not None
-    return Ends(largest, smallest, run.products, run.krylov, run.exhausted)
+    high, low = run.found[+1], run.found[-1]
+    assert high is not None
+    return Ends(high, high if low is None else low, run.products, run.krylov, run.exhausted)
 
 
 class _Run:
-    def __init__(self, apply: Any, start: Array, wanted: Any, steps: int) -> None:
+    def __init__(self, apply: Any, start: Array, wanted: Any, steps: int, smallest: bool) -> None:
         self.apply, self.wanted, self.steps = apply, wanted, steps
         self.start = start
         self.found: dict[int, End | None] = {+1: None, -1: None}
-        self.reached = {+1: False, -1: False}
+        self.reached = {+1: False, -1: not smallest}
         self.products = self.krylov = 0
         self.exhausted = False
         # Rounding the stored vectors to float32 moves a Ritz vector by 1e-6: no matter where residuals are larger.
@@ -92,25 +96,28 @@ class _Run:
 
     def cycle(self) -> None:
         """One run from `start`: until both ends are good enough, or there is no more room or time."""
-        vectors: list[AnyArray] = []
+        basis = _Basis(len(self.start), self.kind)
         diagonal: list[float] = []
         off: list[float] = []
-        v, before, beta = self.start, np.zeros_like(self.start), 0.0
+        v, before, beta, scale = self.start, np.zeros_like(self.start), 0.0, 0.0
         check = 8
         while True:
-            vectors.append(v.astype(self.kind))
+            basis.append(v)
             w = self.apply(v)
             self.products += 1
             w -= beta * before
             alpha = float(v @ w)
             w -= alpha * v
+            k = len(basis)
+            if k * len(v) <= CHEAP:
+                basis.remove_from(w)
             beta = float(np.linalg.norm(w))
+            scale = max(scale, abs(alpha) + beta)
             diagonal.append(alpha)
-            k = len(diagonal)
-            ended = beta <= 1e-14 * math.sqrt(len(v)) or k >= len(v)
+            ended = beta <= max(1e-14 * math.sqrt(len(v)), 1e-13 * scale) or k >= len(v)
             full = ended or k >= self.most or self.products >= self.steps
             if full or k >= check:
-                self.look(vectors, diagonal, off, beta, last=full, ended=ended)
+                self.look(basis, diagonal, off, beta, last=full, ended=ended)
                 check = max(k + 8, int(1.15 * k))
                 full |= self.finished
             if full:
@@ -124,14 +131,7 @@ class _Run:
             self.start = together / np.linalg.norm(together)
 
     def look(
-        self,
-        vectors: list[AnyArray],
-        diagonal: list[float],
-        off: list[float],
-        beta: float,
-        *,
-        last: bool,
-        ended: bool,
+        self, basis: _Basis, diagonal: list[float], off: list[float], beta: float, *, last: bool, ended: bool
     ) -> None:
         """Are the ends of the tridiagonal matrix good enough? Then form their vectors and measure the residual."""
         k = len(diagonal)
@@ -143,22 +143,54 @@ class _Run:
             goal = self.wanted(float(values[0]), self.products)
             if not last and beta * abs(s[-1, 0]) > goal:
                 continue
-            end = self.measured(vectors, s[:, 0])
+            end = self.measured(basis, s[:, 0])
             best = self.found[side]
             if best is None or end.residual < best.residual or side * (end.value - best.value) > end.residual:
                 self.found[side] = end
             self.reached[side] = end.residual <= 2.0 * goal or ended
 
-    def measured(self, vectors: list[AnyArray], s: Array) -> End:
-        y = np.zeros_like(self.start)
-        for first in range(0, len(vectors), 16):  # a few at a time: never a second copy of them all
-            block = np.stack(vectors[first : first + 16])
-            y += s[first : first + 16].astype(block.dtype) @ block
+    def measured(self, basis: _Basis, s: Array) -> End:
+        y = basis.combined(s)
         y /= np.linalg.norm(y)
         image = self.apply(y)
         self.products += 1
         value = float(y @ image)
         return End(value, float(np.linalg.norm(image - value * y)), y)
+
+
+class _Basis:
+    """The Krylov vectors, in blocks: a list that grows without being copied."""
+
+    def __init__(self, length: int, kind: Any) -> None:
+        self._length, self._kind = length, kind
+        self._blocks: list[AnyArray] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, v: Array) -> None:
+        """Keep a copy."""
+        if self._count == BLOCK * len(self._blocks):
+            self._blocks.append(np.empty((BLOCK, self._length), dtype=self._kind))
+        self._blocks[-1][self._count % BLOCK] = v
+        self._count += 1
+
+    def _filled(self) -> Iterator[AnyArray]:
+        for number, block in enumerate(self._blocks):
+            yield block[: self._count - number * BLOCK]
+
+    def remove_from(self, w: Array) -> None:
+        """Make w orthogonal to all, in place."""
+        for block in self._filled():
+            w -= (block @ w) @ block
+
+    def combined(self, s: Array) -> Array:
+        """The sum of s_k times the k-th vector."""
+        y = np.zeros(self._length)
+        for number, block in enumerate(self._filled()):
+            y += s[number * BLOCK : number * BLOCK + len(block)].astype(self._kind) @ block
+        return y
 
 
 def unseen_bound(krylov: int, size: int, spread: float, probability: float = 1e-3) -> float:

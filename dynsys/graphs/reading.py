@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse
 
 from dynsys.errors import InputError
-from dynsys.graphs.edge_lists import graph_of_edges
+from dynsys.graphs.edge_lists import as_columns, graph_of_edges
 from dynsys.graphs.graph import Graph
 
 WAYS = (
@@ -32,11 +32,12 @@ def as_graph(
 
     Args:
         graph: a networkx graph; a scipy sparse matrix or array (n, n), stored in full; an edge list (2, m) of node
-            numbers or names, NumPy or torch, each edge once or in both directions (PyTorch Geometric's `edge_index`);
+            numbers or names, NumPy or torch, each edge once or in both directions (PyTorch Geometric's `edge_index`),
+            or a list of tuples (u, v);
             an object with an `edge_index`; the path of a file (.npz with a scipy sparse matrix or with `edges` or
             `edge_index`, .csv with two or three columns, .graphml). A `Graph` is returned as it is.
         weights: (m,) weights of an edge list, or the name of the edge attribute of a networkx or GraphML graph (1 where
-            an edge has none). None: every edge counts 1.
+            an edge has none). None: every edge counts 1, also of a `Graph`.
         directed: "refuse", or "symmetrise": a directed graph is read as A_uv = max(A_uv, A_vu), and `notes` says so.
         n_nodes: of an edge list of numbers, where nodes beyond the largest number are isolated.
         names: take the numbers in an edge list as names, in the order of their first appearance.
@@ -49,21 +50,45 @@ def as_graph(
     if directed not in ("refuse", "symmetrise"):
         raise InputError(f"`directed` is 'refuse' or 'symmetrise', got {directed!r}.")
     if isinstance(graph, Graph):
-        return graph
+        _only_edge_lists(n_nodes, names)
+        return _reweighted(graph, weights)
     edge_settings: dict[str, Any] = {"directed": directed, "n_nodes": n_nodes, "names": names}
     if isinstance(graph, (str, os.PathLike)):
         from dynsys.graphs.files import graph_of_file
 
         return graph_of_file(Path(graph), weights=weights, **edge_settings)
     if _is_networkx(graph):
+        _only_edge_lists(n_nodes, names)
         return _of_networkx(graph, weights, directed)
     if scipy.sparse.issparse(graph):
+        _only_edge_lists(n_nodes, names)
+        _only_name_or_none(weights)
         return graph_of_matrix(graph, weights is not None, directed)
     if hasattr(graph, "edge_index"):
         return _of_edge_index(graph, weights, edge_settings)
     if getattr(graph, "is_sparse", False) or "csr" in str(getattr(graph, "layout", "")):
         return graph_of_matrix(_torch_sparse(graph), weights is not None, directed)
     return graph_of_edges(_array(graph), None if isinstance(weights, str) else weights, **edge_settings)
+
+
+def _only_edge_lists(n_nodes: int | None, names: bool) -> None:
+    if n_nodes is not None or names:
+        raise InputError("`n_nodes` and `names` are about edge lists; this graph has its own nodes.")
+
+
+def _only_name_or_none(weights: Any) -> None:
+    if weights is not None and not isinstance(weights, str):
+        raise InputError("`weights` as an array goes with an edge list; this graph has its own: None leaves them out.")
+
+
+def _reweighted(graph: Graph, weights: Any) -> Graph:
+    """A graph that was read already, without its weights if they are not wanted."""
+    _only_name_or_none(weights)
+    if weights is not None or not graph.weighted:
+        return graph
+    A = graph.adjacency
+    ones = scipy.sparse.csr_array((np.ones(A.nnz), A.indices, A.indptr), shape=A.shape)
+    return Graph(adjacency=ones, nodes=graph.nodes, notes=graph.notes)
 
 
 def graph_of_matrix(matrix: Any, weighted: bool, directed: str, nodes: Any = None) -> Graph:
@@ -183,7 +208,7 @@ def _array(value: Any) -> Any:
     if hasattr(value, "detach"):
         return value.detach().cpu().numpy()
     try:
-        array = np.asarray(value)
+        array = np.asarray(as_columns(value))
     except (ValueError, TypeError):
         array = np.asarray(None)
     if array.dtype.kind == "O" or array.ndim == 0:

@@ -9,6 +9,7 @@ from dynsys.combinators import as_map, stack
 from dynsys.errors import InputError, LoadError
 from dynsys.loaders.contents import Contents, clean, shown
 from dynsys.loaders.own_schema import read_own_schema
+from dynsys.loaders.own_stack import read_own_stack
 from dynsys.loaders.recurrent import Group, build_layers, find_groups
 from dynsys.loaders.state_dict import Arrays, normalized, plain_name
 from dynsys.loaders.surroundings import Surroundings, find_surroundings
@@ -59,6 +60,7 @@ def _assembled(
     dtype: str,
     prefix: str,
     notes: tuple[str, ...],
+    skip: bool = False,
 ) -> Model:
     names = tuple(type(layer).__name__ for layer in layers)
     source = Source(
@@ -72,7 +74,7 @@ def _assembled(
     )
     try:
         return Model(
-            as_map(layers[0]) if len(layers) == 1 else stack(*layers),
+            as_map(layers[0]) if len(layers) == 1 else stack(*layers, skip=skip),
             source=source,
             readout=around.readout,
             embedding=around.embedding,
@@ -86,23 +88,27 @@ def _assembled(
 
 
 def _from_own_schema(contents: Contents, path: str, sha256: str, nonlinearity: str | None, module: str | None) -> Model:
-    own = read_own_schema(contents)
-    if own is None:
+    layers = read_own_stack(contents)
+    own = read_own_schema(contents) if layers is None else None
+    if own is None and layers is None:
         found = f"found {shown(contents.arrays)}" if contents.arrays else "found no arrays at all"
         raise LoadError(
             f"no recurrent layer: {found}. Need the names of a PyTorch RNN, LSTM or GRU (weight_ih_l0, weight_hh_l0, "
             "..., with any prefix) or of a cell's fields (U, W, b; U_z, W_z, b_z, ...)."
         )
-    cell, around = own
+    cells, around, skip = layers if layers is not None else ([own[0]], own[1], False) if own else ([], None, False)
+    assert around is not None
     for name, value in (("nonlinearity", nonlinearity), ("module", module)):
         if value is not None:
             raise LoadError(
-                f"`{name}` is for PyTorch's names, but this file holds one cell by its fields. Leave it out."
+                f"`{name}` is for PyTorch's names, but this file holds cells by their fields. Leave it out."
             )
-    fields = [name for name in cell.shapes() if name in contents.dtypes]
-    dtype = ", ".join(dict.fromkeys(contents.dtypes[name] for name in fields))
+    names = {
+        name if layers is None else f"layer{k}.{name}": None for k, cell in enumerate(cells) for name in cell.shapes()
+    }
+    dtype = ", ".join(dict.fromkeys(contents.dtypes[name] for name in names if name in contents.dtypes))
     notes = (*_converted(dtype), *around.notes)
-    return _assembled(contents, path, sha256, [cell], around, dtype=dtype, prefix="", notes=notes)
+    return _assembled(contents, path, sha256, cells, around, dtype=dtype, prefix="", notes=notes, skip=skip)
 
 
 def _chosen(groups: Mapping[str, Group], module: str | None, choose: str) -> Group:

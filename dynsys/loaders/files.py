@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from dynsys.errors import LoadError
+from dynsys.errors import InputError, LoadError
 from dynsys.loaders.build import build_model
 from dynsys.loaders.contents import Contents, clean
 from dynsys.loaders.graph_layers import graph_network
@@ -21,6 +21,7 @@ from dynsys.model import Model
 
 if TYPE_CHECKING:
     from dynsys.propagate.network import GraphNetwork
+    from dynsys.two_directions import Bidirectional
 
 _KNOWN = "Known are .pt and .pth (torch.save of a state dict), .safetensors and .npz."
 _STATE_DICT = "Save the weights with torch.save(model.state_dict(), path) in PyTorch 1.6 or later."
@@ -29,8 +30,12 @@ _LEGACY_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number that PyTorch's
 
 
 def load(
-    path: str | os.PathLike[str], *, nonlinearity: str | None = None, module: str | None = None
-) -> Model | GraphNetwork:
+    path: str | os.PathLike[str],
+    *,
+    nonlinearity: str | None = None,
+    module: str | None = None,
+    direction: str | None = None,
+) -> Model | GraphNetwork | Bidirectional:
     """Open a file of trained weights as a map.
 
     Args:
@@ -38,24 +43,43 @@ def load(
         nonlinearity: "tanh" or "relu", for a plain RNN, or between graph convolutions; PyTorch does not store it.
             None takes what the file says, else tanh for an RNN and ReLU between graph convolutions.
         module: the prefix of the recurrent module, e.g. "encoder.rnn", where the file holds several.
+        direction: of a bidirectional network, one of its maps by itself: "forward", "backward", or with several layers
+            "layer1.backward".
 
     Returns: the network with its readout, embedding and initial state, as far as the file has them; all float64.
         `model.notes` says in words what was assumed and what was left out. Graph convolutions come as a
-        `dynsys.propagate.GraphNetwork`: a map only together with a graph, which `dynsys.propagation` is given.
+        `dynsys.propagate.GraphNetwork`: a map only together with a graph, which `dynsys.propagation` is given. A
+        bidirectional network comes as a `Bidirectional` (see `dynsys.bidirectional`): two maps, not one.
     Raises: LoadError, and nothing else, for whatever is wrong with the file. No code from a file is ever run.
     """
     name, data = _read(path)
     try:
         contents, digest = _contents(name, data), hashlib.sha256(data).hexdigest()
-        if not find_groups(normalized(contents.arrays)[0]):
+        groups = find_groups(normalized(contents.arrays)[0])
+        asked = [group for group in groups.values() if module in (None, group.name)]
+        if direction is not None or (len(asked) == 1 and asked[0].reverse):
+            from dynsys.loaders.two_directions import build_two_directions, one_direction
+
+            whole = build_two_directions(contents, name, digest, nonlinearity=nonlinearity, module=module)
+            return whole if direction is None else one_direction(whole, direction)
+        if not groups:
             network = graph_network(contents, name, digest, nonlinearity, module)
             if network is not None:
                 return network
         return build_model(contents, name, digest, nonlinearity=nonlinearity, module=module)
-    except LoadError as error:
+    except InputError as error:
         raise LoadError(clean(f"cannot load {name}: {error}")) from None
     except MemoryError:
         raise LoadError(f"cannot load {name}: its arrays do not fit into memory.") from None
+
+
+def read_file(path: str | os.PathLike[str]) -> tuple[str, bytes, Contents]:
+    """The name, the bytes, and the arrays and texts of an .npz, .safetensors or .pt file, as they are stored."""
+    name, data = _read(path)
+    try:
+        return name, data, _contents(name, data)
+    except LoadError as error:
+        raise LoadError(clean(f"cannot load {name}: {error}")) from None
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[str, bytes]:
@@ -76,6 +100,11 @@ def _read(path: str | os.PathLike[str]) -> tuple[str, bytes]:
         with open(name, "rb") as file:
             data = file.read()
     except FileNotFoundError:
+        if name.rpartition(":")[0].endswith(".py"):
+            raise LoadError(
+                f"{name} is code, which `load` never runs. Import it and pass an instance to dynsys.as_map; the "
+                "command line takes it as MODEL."
+            ) from None
         raise LoadError(f"there is no file {name}. Check the path.") from None
     except (OSError, ValueError, MemoryError) as error:  # ValueError: a zero byte in the name
         if isinstance(error, LoadError):

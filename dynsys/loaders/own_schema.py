@@ -67,7 +67,7 @@ def _without_sparse(contents: Contents) -> tuple[Contents, dict[str, Any]]:
 
 
 def _cell(contents: Contents, graphs: Mapping[str, Any]) -> Any | None:
-    classes = _classes()
+    classes = known_classes()
     said = contents.metadata.get("cell")
     if said is not None and said in classes:
         return _build(classes[said], contents, graphs)
@@ -82,7 +82,8 @@ def _cell(contents: Contents, graphs: Mapping[str, Any]) -> Any | None:
     return _build(fitting[0], contents, graphs) if fitting else None
 
 
-def _classes() -> dict[str, Any]:
+def known_classes() -> dict[str, Any]:
+    """The cells by the name of their class."""
     cells = cells_package()
     named = {name: getattr(cells, name) for name in cells.__all__}
     return {
@@ -112,15 +113,15 @@ def _build(kind: Any, contents: Contents, graphs: Mapping[str, Any]) -> Any:
     if any(0 in arrays[name].shape for name in _required(kind) & matrices.keys() & arrays.keys()):
         raise LoadError(f"the cell {kind.__name__} has no units: {shown(arrays)}. Need at least one.")
     try:
-        values = {name: _array(arrays, name) if name in matrices else _plain(arrays[name]) for name in arrays}
+        values = {name: _array(arrays, name) if name in matrices else plain_value(arrays[name]) for name in arrays}
         values |= {name: graph for name, graph in graphs.items() if name in matrices}
-        values |= {f.name: _option(f, contents.metadata) for f in fields if f.name in contents.metadata}
+        values |= {f.name: option_value(f, contents.metadata) for f in fields if f.name in contents.metadata}
         return kind(**values)
     except (ValueError, TypeError) as error:  # ParameterError is a ValueError
         raise LoadError(str(error)) from None
 
 
-def _plain(array: AnyArray) -> Any:
+def plain_value(array: AnyArray) -> Any:
     """An option stored as an array: one value, or a tuple of them."""
     return tuple(array.tolist()) if array.ndim == 1 else array.item()
 
@@ -131,7 +132,7 @@ def _array(arrays: Arrays, name: str) -> Array:
     return real({name: array.astype(float)} if array.dtype.kind in "iu" else arrays, name)
 
 
-def _option(field: dataclasses.Field[Any], metadata: Mapping[str, str]) -> Any:
+def option_value(field: dataclasses.Field[Any], metadata: Mapping[str, str]) -> Any:
     """An option from its text, in the type of its default."""
     text = metadata[field.name]
     if isinstance(field.default, bool):

@@ -109,9 +109,8 @@ def _require_supported(group: Group) -> None:
     where = f" ({group.name})" if group.name else ""
     if group.reverse:
         raise LoadError(
-            f"the module{where} is bidirectional ({group.reverse[0]}), which is not supported: its backward half runs "
-            "from the future to the past, so that the whole is not one map. Save the forward half alone, without the "
-            "keys that end in `_reverse`."
+            f"the module{where} is bidirectional ({group.reverse[0]}): two maps in opposite directions of time, not "
+            "one. `dynsys.bidirectional(module)` reads the whole, its `direction('backward')` is one of the maps."
         )
     for k in range(len(group.layers)):
         parts = group.layers.get(k)

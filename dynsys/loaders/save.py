@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,22 @@ def save_npz(
     """Write a cell, and what stands around it, as a plain npz file without pickles.
 
     Args:
-        cell: from `cells`; each field becomes an array of that name, its class the text array `cell`.
+        cell: from `cells`; each field becomes an array of that name, its class the text array `cell`. Or a `stack` of
+            cells, or a loaded model; the names of layer k then begin with `layerk.`.
         path: where to; an existing file is replaced.
         readout: V (r, n), a pair (V, c), or an affine Readout; stored as `V` and `c`.
         initial_state: (n,), all state blocks in their order.
     """
-    if not dataclasses.is_dataclass(cell) or not hasattr(cell, "state_blocks"):
-        raise InputError(f"save_npz writes a cell, got a {type(cell).__name__}. Of a loaded model: model.layers[0].")
-    arrays = _named(cell, readout, initial_state)
+    inner = getattr(cell, "inner", cell)  # of a loaded model, its map
+    inner = getattr(inner, "cell", inner)  # of a cell's map, the cell
+    layers = [getattr(f, "cell", f) for f in getattr(inner, "layers", [inner])]
+    for one in layers:
+        if not dataclasses.is_dataclass(one) or not hasattr(one, "state_blocks"):
+            raise InputError(f"save_npz writes a cell or a stack of cells, got a {type(one).__name__}.")
+    if hasattr(inner, "layers"):
+        arrays = _stacked(layers, inner, readout, initial_state)
+    else:
+        arrays = _named(layers[0], readout, initial_state)
     with open(path, "wb") as file:  # np.savez would add ".npz" to a plain path
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -42,6 +51,12 @@ def _named(cell: Any, readout: Any, initial_state: ArrayLike | None) -> dict[str
         # A sparse matrix (a graph's) as its three arrays of compressed rows.
         parts = {f"{name}.{part}": getattr(value, part) for part in SPARSE} if sparse else {name: value}
         arrays |= {key: np.asarray(part) for key, part in parts.items()}
+    return arrays | _around(cell, readout, initial_state)
+
+
+def _around(cell: Any, readout: Any, initial_state: ArrayLike | None) -> dict[str, AnyArray]:
+    """Readout and initial state of what has `output_size` outputs and `state_size` state variables."""
+    arrays: dict[str, AnyArray] = {}
     if readout is not None:
         affine = as_readout(readout)
         if affine.V is None or affine.c is None:
@@ -55,3 +70,20 @@ def _named(cell: Any, readout: Any, initial_state: ArrayLike | None) -> dict[str
             raise InputError(f"`initial_state` must have shape ({cell.state_size},), got {start.shape}.")
         arrays["initial_state"] = start
     return arrays
+
+
+def _stacked(layers: Sequence[Any], whole: Any, readout: Any, initial_state: ArrayLike | None) -> dict[str, AnyArray]:
+    arrays = {f"layer{k}.{name}": a for k, cell in enumerate(layers) for name, a in _named(cell, None, None).items()}
+    if whole.skip:
+        arrays["skip"] = np.array("True")
+    shown = whole.output.stop - whole.output.start
+    top = _Around(shown, whole.state_size)
+    return arrays | _around(top, readout, initial_state)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Around:
+    """How many values a readout sees, and how many a state has."""
+
+    output_size: int
+    state_size: int

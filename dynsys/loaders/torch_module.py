@@ -29,7 +29,7 @@ def map_from_module(module: Any) -> Model:
         contents,
         f"{type(module).__module__}.{type(module).__qualname__}",
         digest(contents.arrays),
-        nonlinearity=_nonlinearity(module, contents.arrays),
+        nonlinearity=said_nonlinearity(module, contents.arrays),
         choose=_ITSELF,
     )
 
@@ -50,7 +50,8 @@ def _array(tensor: Any) -> AnyArray:
     return np.array((values.double() if values.is_floating_point() else values).numpy())  # NumPy has no bfloat16
 
 
-def _nonlinearity(module: Any, arrays: dict[str, AnyArray]) -> str | None:
+def said_nonlinearity(module: Any, arrays: dict[str, AnyArray]) -> str | None:
+    """What a plain RNN among the module's parts says of itself; None where there is none, or several."""
     groups = find_groups(normalized(arrays)[0])
     if len(groups) != 1:
         return None

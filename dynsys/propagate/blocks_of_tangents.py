@@ -24,8 +24,12 @@ def push(A: Any, layer: Layer, slopes: AnyArray | None, V: Array) -> Array:
 def pull(back: Any, layer: Layer, slopes: AnyArray | None, B: Array) -> Array:
     """J^T B for k cotangents, (n, k, e) -> (n, k, d); `back` is H -> A^T H."""
     out = B if slopes is None else B * slopes[:, np.newaxis]
-    if layer.W is not None:
+    # The sparse product where there are fewer features.
+    first = layer.W is not None and layer.W.shape[1] < layer.W.shape[0]
+    if layer.W is not None and not first:
         out = out @ layer.W.T
     n, k, d = out.shape
     out = back(np.ascontiguousarray(out).reshape(n, k * d)).reshape(n, k, d)
+    if layer.W is not None and first:
+        out = out @ layer.W.T
     return np.asarray(out if layer.residual == 0 else out + layer.residual * B)

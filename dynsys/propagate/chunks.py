@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,22 @@ def blocks(rows: int, columns: int) -> list[slice]:
     """Slices of the rows of an array (rows, columns), each of about BLOCK entries."""
     step = max(1, BLOCK // max(1, columns))
     return [slice(a, min(a + step, rows)) for a in range(0, rows, step)]
+
+
+def few_blocks(rows: int) -> list[slice]:
+    """Slices of the rows for compiled passes, which need no cache: some for each thread, so that none waits long."""
+    count = max(1, min(rows, 4 * _workers()))
+    cuts = [rows * i // count for i in range(count + 1)]
+    return [slice(a, b) for a, b in itertools.pairwise(cuts)]
+
+
+def compiled_kernels() -> Any:
+    """The module of compiled passes, or None without numba."""
+    try:
+        from dynsys.propagate import compiled
+    except ImportError:
+        return None
+    return compiled
 
 
 def over(work: Callable[[Any], Any], pieces: list[Any]) -> list[Any]:

@@ -25,7 +25,7 @@ from dynsys.propagate.result import PER_LAYER, Propagation
 from dynsys.propagate.states import State, slopes, start, step
 from dynsys.types import AnyArray, Array, Progress
 
-DOUBLE = 20_000_000  # entries of a signal up to which float64 is the default
+DOUBLE = 4_000_000  # entries of a signal up to which float64 is the default
 CHEAP = 3e10  # operations of one kind of measure up to which it is taken at every layer
 AFFORDABLE = 3e11  # up to which it is taken at a few layers, or at the first and the last
 ROUNDING = 64.0  # rounding errors of one layer below which a distance counts as zero
@@ -37,6 +37,7 @@ class Settings:
     """What `propagation` was asked for, checked."""
 
     bands: Array | None
+    ranks: bool | None
     jacobians: bool | None
     gradients: bool | None
     full: bool | None
@@ -71,7 +72,9 @@ class Plan:
         affordable = layer * depth <= AFFORDABLE
         self.jacobians = affordable if settings.jacobians is None else settings.jacobians
         self.gradients = affordable if settings.gradients is None else settings.gradients
-        self.ranks = chosen(cost(A.n, widest))
+        self.ranks = set() if settings.ranks is False else chosen(cost(A.n, widest))
+        if settings.ranks and not self.ranks:
+            self.ranks = ends
         # Limited by memory: every product writes the whole signal.
         self.bands = set() if settings.bands is None else chosen(4.0 * (nnz + 10 * A.n) * widest * bands.DEGREE)
         self.gains = chosen(60 * layer) if self.jacobians else set()
@@ -114,8 +117,9 @@ class _Run:
         """Through all layers; whether the signal stayed finite."""
         before, length = math.inf, segment_length(self._depth)
         nonlinear = not all(layer.linear for layer in self._layers)
+        spare: AnyArray | None = None  # a buffer of the right shape that is free: new pages cost as much as a pass
         for at in range(self._depth + 1):
-            product = self._multiply(state.T)
+            product = self._multiply(state.T, spare)
             before = self._sizes(at, state, product, before)
             if math.isnan(before) or before == math.inf:
                 self._notes.append(f"the signal is not finite from layer {at} on")
@@ -129,7 +133,8 @@ class _Run:
                 self._kept[at] = state.copy()
             if self._plan.jacobians:
                 self._jacobian(at, state, product)
-            state = step(self._A, state, product, self._layers[at])
+            old, state = state.T, step(self._A, state, product, self._layers[at])
+            spare = next((b for b in (product, old) if b is not state.T and b.shape == state.T.shape), None)
         return True
 
     def _sizes(self, at: int, state: State, product: AnyArray, before: float) -> float:

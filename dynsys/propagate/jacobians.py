@@ -43,9 +43,11 @@ class LayerJacobian:
     def pull(self, B: AnyArray) -> AnyArray:
         """J^T B for a cotangent (n, e): (n, d)."""
         out = B if self._slopes is None else B * self._slopes
-        if self._W is not None:
-            out = out @ self._W.T.astype(B.dtype)
-        out = self._back(out)
+        back = None if self._W is None else self._W.T.astype(B.dtype)
+        if back is not None and back.shape[0] < back.shape[1]:
+            out = self._back(out) @ back  # the sparse product where there are fewer features
+        else:
+            out = self._back(out if back is None else out @ back)
         return out if self._r == 0 else out + np.asarray(self._r, B.dtype) * B
 
     def rms(self) -> float:

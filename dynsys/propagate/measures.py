@@ -8,12 +8,14 @@ from typing import Any, final
 
 import numpy as np
 
-from dynsys.propagate.chunks import blocks, over
+from dynsys.propagate.chunks import blocks, compiled_kernels, few_blocks, over
 from dynsys.propagate.operator import Propagator
 from dynsys.propagate.states import State, project
 from dynsys.types import AnyArray, Array
 
 MOSTLY = 0.1  # share of |T|^2 outside the trivial subspace below which T is projected again
+COMPILED = 2_000_000  # entries of a signal from which the compiled passes are worth loading
+LARGEST_TABLE = 1_000_000  # entries of one thread's table of component sums
 CANCELS = {"float32": 1e-3, "float64": 1e-9}
 """Energy over |T|^2 below which the difference |T|^2 - T.AT loses too many digits, and edges are summed instead."""
 
@@ -69,6 +71,10 @@ class _Sums:
 
 def _sums(A: Propagator, state: State, product: AnyArray) -> _Sums:
     T = state.T
+    if A.symmetric and T.size > COMPILED and A.count * T.shape[1] <= LARGEST_TABLE:
+        kernels = compiled_kernels()
+        if kernels is not None:
+            return _compiled_sums(kernels, A, T, product)
     d = T.shape[1]
     one = A.count == 1
 
@@ -93,6 +99,19 @@ def _sums(A: Propagator, state: State, product: AnyArray) -> _Sums:
         p = A.coefficients(T)
         q = None if A.symmetric else A.coefficients(T, A.trivial * A.weights)
     return _Sums(squares, weighted, energy, p, q)
+
+
+def _compiled_sums(kernels: Any, A: Propagator, T: AnyArray, product: AnyArray) -> _Sums:
+    d = T.shape[1]
+
+    def work(rows: slice) -> tuple[Array, Array, Array]:
+        tables = np.zeros(d), np.zeros(d), np.zeros((A.count, d))
+        kernels.sums(T, product, A.trivial, A.labels, *tables, rows.start, rows.stop)
+        return tables
+
+    parts = over(work, few_blocks(len(T)))
+    squares, energy = (math.fsum(float(part[i].sum()) for part in parts) for i in range(2))
+    return _Sums(squares, squares, energy, np.sum([part[2] for part in parts], axis=0), None)
 
 
 def _weighted_norm(A: Propagator, state: State, sums: _Sums, unit: float) -> float:

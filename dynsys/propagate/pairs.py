@@ -13,7 +13,8 @@ from dynsys.propagate.operator import Propagator
 from dynsys.propagate.states import State
 from dynsys.types import Integers
 
-MOST = 200_000  # edges up to which all are taken, else this many drawn at random
+MOST = 200_000  # edges up to which all are taken
+SAMPLE = 4_000  # else this many, drawn at random
 
 
 @final
@@ -24,7 +25,7 @@ class Pairs:
         edges: Integers = A.graph.edges
         self.sampled = edges.shape[1] > MOST
         if self.sampled:
-            chosen = np.sort(seeds.generator(seed).choice(edges.shape[1], MOST, replace=False))
+            chosen = np.sort(seeds.generator(seed).choice(edges.shape[1], SAMPLE, replace=False))
             edges = edges[:, chosen]
         self._A, self._edges, self._m = A, edges, A.graph.n_edges
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import final
 
@@ -13,6 +14,7 @@ from dynsys.propagate.states import State
 from dynsys.types import Array
 
 BLOCK = 8192  # rows of one QR
+SMALL = 1_000_000  # operations up to which BLAS stays in one thread by itself
 
 
 @final
@@ -35,7 +37,8 @@ def ranks(A: Propagator, state: State) -> Ranks:
     whole: Array | None = None
     row, column = np.zeros(d), np.zeros(d)
     longest = -1.0
-    with one_blas_thread():
+    # Setting the threads takes longer than a small matrix, which has one anyway.
+    with one_blas_thread() if n * d * min(n, d) > SMALL else contextlib.nullcontext():
         for first in range(0, n, max(BLOCK, 2 * d)):
             H = state.rows(A, slice(first, first + max(BLOCK, 2 * d)), unit)
             lengths = np.abs(H).sum(axis=1)
@@ -44,8 +47,8 @@ def ranks(A: Propagator, state: State) -> Ranks:
             column += np.abs(H).sum(axis=0)
             stacked = H if whole is None else np.vstack([whole, H])
             whole = stacked if len(stacked) <= d else np.asarray(np.linalg.qr(stacked, mode="r"))
-    assert whole is not None
-    return _of_triangle(whole, row, int(np.argmax(column)))
+        assert whole is not None
+        return _of_triangle(whole, row, int(np.argmax(column)))
 
 
 def _of_triangle(R: Array, row: Array, column: int) -> Ranks:

@@ -37,6 +37,7 @@ def propagation(
     train: Any = None,
     test: Any = None,
     bands: Sequence[float] | None = EDGES,
+    ranks: bool | None = None,
     jacobians: bool | None = None,
     gradients: bool | None = None,
     full: bool | None = None,
@@ -60,13 +61,13 @@ def propagation(
             where the last layer is square.
         labels, train, test: (n,) classes, and the nodes a linear probe learns from and is tested on.
         bands: limits between -1 and 1 of the bands of eigenvalues in `band_energy`; None leaves them out.
-        jacobians, gradients: measure each layer's Jacobian, and a gradient back through all layers. None: where that
-            is affordable, at some layers else.
+        ranks, jacobians, gradients: measure the ranks of the signal, each layer's Jacobian, and a gradient back through
+            all layers; None where that is affordable.
         full: measure ranks, bands and gains of Jacobians at every layer (True) or at layers 0, 1, 2, 4, 8, ... and the
             last (False); None decides by cost: every layer, these, the first and the last, or none.
         collapse_tol: relative distance d_M / |H| below which a signal counts as collapsed.
         spectrum: a `dynsys.graphs.spectrum` of this graph and normalisation, where there is one already.
-        dtype: of the signal, "float32" or "float64"; None is float64 up to 2e7 entries. Sums are in float64.
+        dtype: of the signal, "float32" or "float64"; None is float64 up to 4e6 entries. Sums are in float64.
         seed: of the random gradient, of sampled edges. progress: called with (layers done, layers, message).
 
     Returns: Propagation.
@@ -83,7 +84,7 @@ def propagation(
     normalization, remarks = normalization_of(gcn, graph, normalization)
     A = propagator(graph, normalization)
     probe = as_probe(labels, train, test, A.n)
-    settings = Settings(limits, jacobians, gradients, full, collapse_tol, dtype, seed, progress, probe)
+    settings = Settings(limits, ranks, jacobians, gradients, full, collapse_tol, dtype, seed, progress, probe)
     gap = gap_of(A, spectrum, seed=seed)
     if isinstance(gcn, RandomGCN):
         layers = 64 if depth is None else depth

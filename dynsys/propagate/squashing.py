@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import scipy.sparse.csgraph
 
 from dynsys import seeds
 from dynsys.errors import InputError
-from dynsys.graphs import as_graph
+from dynsys.graphs import Graph, as_graph
+from dynsys.graphs.operators import SparseOperator
 from dynsys.propagate.blocks_of_tangents import pull
 from dynsys.propagate.layers import LIPSCHITZ, Layer, RandomGCN, stack_of
 from dynsys.propagate.operator import Propagator, propagator
@@ -132,13 +132,12 @@ def sensitivity(
     else:
         influence, log = _of_jacobians(A, layers, signal, chosen, widths[-1], seed, progress)
     bound, log_bound = _bounds(A, layers, chosen, widths[-1])
-    distances = scipy.sparse.csgraph.shortest_path(graph.simple, method="D", unweighted=True, indices=chosen)
     return _by_hop(
         influence,
         log,
         bound,
         log_bound,
-        np.atleast_2d(distances),
+        _distances(graph, chosen, len(layers)),
         sources=chosen,
         depth=len(layers),
         name=name,
@@ -157,6 +156,21 @@ def _sources(sources: Any, count: int, n: int, seed: int) -> Integers:
     if chosen.dtype.kind not in "iu" or not len(chosen) or chosen.min() < 0 or chosen.max() >= n:
         raise InputError(f"`sources` lists nodes by their index, 0 to {n - 1}; got {sources!r}.")
     return chosen.astype(np.int64)
+
+
+def _distances(graph: Graph, sources: Integers, most: int) -> Array:
+    """(sources, n) hops up to `most`, inf beyond: breadth first, all sources at once."""
+    step = SparseOperator(graph.simple, dtype=np.float32)
+    reached = np.zeros((graph.n_nodes, len(sources)), dtype=np.float32)
+    reached[sources, np.arange(len(sources))] = 1
+    distances = np.where(reached > 0, 0.0, np.inf)
+    for hop in range(1, most + 1):
+        new = (step(reached) > 0) & np.isinf(distances)
+        if not new.any():
+            break
+        distances[new] = hop
+        reached = new.astype(np.float32)
+    return np.asarray(distances.T)
 
 
 def _of_powers(A: Propagator, layers: Sequence[Layer], sources: Integers, width: int) -> tuple[Array, Array]:

@@ -13,11 +13,12 @@ from typing import Any, final
 import numpy as np
 
 from dynsys.propagate.activations import FAR, activate, difference, mean_slope, slope
-from dynsys.propagate.chunks import blocks, over
+from dynsys.propagate.chunks import blocks, compiled_kernels, few_blocks, over
 from dynsys.propagate.layers import HOMOGENEOUS, Layer
 from dynsys.propagate.operator import Propagator
 from dynsys.types import AnyArray, Array
 
+COMPILED = 2_000_000  # entries of a signal from which the compiled passes are worth loading
 SMALLEST, LARGEST = 1e-8, 1e8  # root mean square of T outside of which it is scaled
 
 
@@ -42,7 +43,7 @@ class State:
     @property
     def log_unit(self) -> float:
         """nats; H / exp(log_unit) neither under- nor overflows."""
-        return max(self.log_c, self.log_t) if self.C.any() and self.T.any() else self._only
+        return max(self.log_c, self.log_t) if self.C.any() and _any(self.T) else self._only
 
     @property
     def _only(self) -> float:
@@ -89,7 +90,10 @@ def project(A: Propagator, state: State, product: AnyArray | None = None, p: Arr
 
 def step(A: Propagator, state: State, product: AnyArray, layer: Layer) -> State:
     """The signal after one layer, given A T; overwrites `product` and, without a residual connection, T."""
-    Z = product if layer.W is None else product @ layer.W.astype(product.dtype)
+    Z = product
+    if layer.W is not None:
+        free = layer.residual == 0 and layer.W.shape[0] == layer.W.shape[1]
+        Z = np.matmul(product, layer.W.astype(product.dtype), out=state.T if free else None)
     C = state.C if layer.W is None else state.C @ layer.W
     simple = layer.b is None and layer.X is None
     if layer.linear and simple:
@@ -108,11 +112,16 @@ def step(A: Propagator, state: State, product: AnyArray, layer: Layer) -> State:
 def _kept(A: Propagator, layer: Layer, C: Array, Z: AnyArray, state: State) -> State:
     """ReLU, which scales and leaves the trivial subspace in itself: s(u C + z) - s(u C), with s(u C) = u s(C)."""
     base = _clipped(C, state.log_c - state.log_t)
+    kernels = compiled_kernels() if Z.size > COMPILED and layer.activation == "relu" else None
+    u, shared = A.trivial.astype(Z.dtype), base.astype(Z.dtype)
 
     def work(rows: slice) -> None:
-        Z[rows] = difference(layer.activation, A.spread(base, rows).astype(Z.dtype), Z[rows])
+        if kernels is not None:
+            kernels.relu_difference(Z, shared, u, A.labels, rows.start, rows.stop)
+        else:
+            Z[rows] = difference(layer.activation, A.spread(base, rows).astype(Z.dtype), Z[rows])
 
-    over(work, blocks(*Z.shape))
+    over(work, blocks(*Z.shape) if kernels is None else few_blocks(len(Z)))
     return State(activate(layer.activation, C), Z, state.log_c, state.log_t)
 
 
@@ -181,8 +190,8 @@ def rescaled(state: State) -> State:
     top = float(np.abs(state.C).max(initial=0.0))
     if top > 0 and math.isfinite(top):
         state.C, state.log_c = state.C / top, state.log_c + math.log(top)
-    sample = state.T.reshape(-1)[:: max(1, state.T.size // 65536)].astype(np.float64)
-    size = math.sqrt(float(np.mean(sample * sample))) if len(sample) else 0.0
+    sample = state.T[:: max(1, len(state.T) // 512)].astype(np.float64)
+    size = math.sqrt(float(np.mean(sample * sample))) if sample.size else 0.0
     if size == 0.0 or not SMALLEST <= size <= LARGEST:
         size = max((float(np.abs(state.T[rows]).max(initial=0.0)) for rows in blocks(*state.T.shape)), default=0.0)
         if size > 0 and math.isfinite(size) and not SMALLEST <= size <= LARGEST:
@@ -212,6 +221,11 @@ def slopes(A: Propagator, state: State, product: AnyArray, layer: Layer) -> AnyA
 
     over(work, blocks(*Z.shape))
     return out
+
+
+def _any(T: AnyArray) -> bool:
+    """Whether anything is not zero; a few rows nearly always tell."""
+    return bool(T[:16].any() or T.any())
 
 
 def _factor(log: float) -> float:

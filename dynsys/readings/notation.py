@@ -302,7 +302,7 @@ class Printer:
 
     def _vstack(self, s: Symbol) -> Printed:
         rows = r" \\ ".join(self(a)[0] for a in s.args)
-        return rf"\begin{{bmatrix}} {rows} \end{{bmatrix}}", ATOM
+        return rf"\left[ \begin{{matrix}} {rows} \end{{matrix}} \right]", ATOM
 
     def _getitem(self, s: Symbol) -> Printed:
         base, index = s.args

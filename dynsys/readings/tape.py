@@ -11,6 +11,7 @@ Tangents and cotangents have one more axis than the values, at the end: the dire
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol, final
 
@@ -78,7 +79,7 @@ class MatrixProduct:
 
 def _matmul(matrix: Array, block: Array) -> Array:
     """matrix (r, n) times block (n, ...): one product over all the trailing axes."""
-    flat = block.reshape(block.shape[0], -1)
+    flat = block.reshape(block.shape[0], math.prod(block.shape[1:]))
     return np.asarray(matrix @ flat).reshape(matrix.shape[0], *block.shape[1:])
 
 

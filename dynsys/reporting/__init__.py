@@ -67,7 +67,9 @@ def report(
     n_starts: int = 1024,
     seed: int = 0,
     step_duration: float | None = None,
+    training: str | Path | None = None,
     command: str = "",
+    cycles: int = 0,
     progress: Any = None,
 ) -> Report:
     """Analyse `f` and write its stability report.
@@ -81,6 +83,8 @@ def report(
         input: (m,) the constant input of the fixed-point search; None is zero.
         title: of the report; None takes the model file's name, else the map's.
         n_starts, seed: of the fixed-point search. step_duration: seconds per step, adds times in ms.
+        training: a file that `watch` wrote: adds a timeline.
+        cycles: also look for all cycles up to this period; those that orbits end on are looked for in any case.
         command: how the report was made, for its reproducibility block. progress: called with (done, total, message).
 
     Returns: the Report: verdict, findings, document, study, files.
@@ -88,6 +92,7 @@ def report(
     from dynsys.combinators import as_map
     from dynsys.reporting.assemble import document_of
     from dynsys.reporting.study import run_study
+    from dynsys.training_log import read_training
     from dynsys.trials import as_trials
 
     formats = (formats,) if isinstance(formats, str) else tuple(formats)
@@ -102,10 +107,18 @@ def report(
     if "pdf" in formats and out is not None:
         _require_typst()
     folder = None if out is None else _ready(out)
+    log = None if training is None else read_training(training)
     study = run_study(
-        f, input=input, trials=trials, n_starts=n_starts, seed=seed, step_duration=step_duration, progress=progress
+        f,
+        input=input,
+        trials=trials,
+        n_starts=n_starts,
+        seed=seed,
+        step_duration=step_duration,
+        progress=progress,
+        cycles=cycles,
     )
-    document = document_of(study, title or _title(f), command)
+    document = document_of(study, title or _title(f), command, log)
     files = {} if folder is None else _write(document, folder, formats)
     return Report(document, study, files)
 

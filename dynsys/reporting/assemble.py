@@ -11,14 +11,19 @@ from typing import Any
 import numpy as np
 
 import dynsys
+from dynsys.reporting.cycles_section import cycles_figure
 from dynsys.reporting.document import Document, Figure
 from dynsys.reporting.figures import FIGURES, principal_axes, state_speeds
 from dynsys.reporting.findings import findings_of
+from dynsys.reporting.gates import gates_figure
 from dynsys.reporting.methods import methods_of
+from dynsys.reporting.portrait_figures import PORTRAIT_FIGURES
 from dynsys.reporting.sections import sections_of
 from dynsys.reporting.study import Study
+from dynsys.reporting.training import training_section
 from dynsys.reporting.verdict import verdict_of
 from dynsys.reporting.wording import number, plural
+from dynsys.training_log import TrainingLog
 
 SCHEMA_VERSION = "1.0"
 FINDING_FIELDS = (
@@ -26,18 +31,27 @@ FINDING_FIELDS = (
 )  # fmt: skip
 
 
-def document_of(study: Study, title: str, command: str) -> Document:
+def document_of(study: Study, title: str, command: str, training: TrainingLog | None = None) -> Document:
     """The whole report, ready to be rendered."""
     figures: dict[str, Figure] = {}
-    for name, draw in FIGURES.items():
+    for name, draw in (FIGURES | PORTRAIT_FIGURES).items():
         figure = draw(study)
         if figure is not None:
             figures[name] = figure
+    gates = gates_figure(study.gate_times, None if study.gradients is None else study.gradients.horizon)
+    if gates is not None:
+        figures["gates"] = gates
+    orbits = cycles_figure(study)
+    if orbits is not None:
+        figures["cycles"] = orbits
     findings = findings_of(study)
     methods, references = methods_of(study, dynsys.__version__)
     reproducibility = _reproducibility(study, command)
     verdict = verdict_of(study, findings)
     data = _data(study, verdict, findings, reproducibility)
+    watched = training_section(training)
+    if training is not None:
+        data["training"] = {"header": training.header, "records": list(training.records), "broken": training.broken}
     return Document(
         title=title,
         subtitle=f"Stability report: {study.f.name}",
@@ -45,7 +59,7 @@ def document_of(study: Study, title: str, command: str) -> Document:
         severity=findings[0].severity if findings else "info",
         findings=findings,
         facts=_facts(study),
-        sections=sections_of(study, figures),
+        sections=(*sections_of(study, figures), *(() if watched is None else (watched,))),
         methods=methods,
         references=references,
         reproducibility=reproducibility,
@@ -127,13 +141,22 @@ def _data(
             "henrici": study.fixed_points.points.henrici,
             "transient_growth": list(study.growth),
         },
+        "attractors": study.attractors.to_dict(),
+        "wiring": study.wiring.to_dict(),
+        "slow_manifolds": list(study.manifolds),
         "portrait": _portrait_data(study),
         "environment": dict(reproducibility),
     }
+    if study.certificates is not None:
+        data["certificates"] = study.certificates
+    if study.cycles:
+        data["cycles"] = {str(p): found.to_dict() for p, found in study.cycles.items()}
     if study.lyapunov is not None:
         data["lyapunov"] = study.lyapunov
     if study.gradients is not None:
         data["gradients"] = study.gradients
+    if study.gate_times is not None:
+        data["gate_time_constants"] = study.gate_times
     if study.exact is not None:
         formulas, points = study.exact
         data["exact"] = {"state": [str(s) for s in formulas.state], "step": [str(s) for s in formulas.step]}

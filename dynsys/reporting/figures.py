@@ -10,6 +10,7 @@ import numpy as np
 
 from dynsys.maps import Map
 from dynsys.reporting.document import Figure
+from dynsys.reporting.limit_set_marks import draw_limit_sets, draw_manifolds
 from dynsys.reporting.study import Study
 from dynsys.reporting.svg import COLOURS, figure_svg, style
 from dynsys.reporting.wording import number, percent, plural
@@ -21,7 +22,7 @@ MANY = 2000  # marks above which they are drawn as pixels
 
 
 @contextmanager
-def _drawing(width: float = 6.4, height: float = 3.4) -> Iterator[Any]:
+def drawing(width: float = 6.4, height: float = 3.4) -> Iterator[Any]:
     """A blank matplotlib figure in the house style; no pyplot, so no global state."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
@@ -71,13 +72,13 @@ def principal_axes(states: Array) -> tuple[Array, Array, Array]:
 
 
 def portrait(study: Study) -> Figure | None:
-    """Trajectories and fixed points in the plane of most variance of the trajectories."""
+    """Trajectories, fixed points and other limit sets in the plane of most variance of the trajectories."""
     states = study.visited.reshape(-1, study.f.state_size)
-    if study.f.state_size < 2 or len(states) < 3 or not len(study.fixed_points):
+    if study.f.state_size < 2 or len(states) < 3 or not (len(study.fixed_points) or len(study.attractors)):
         return None
     mean, axes, shares = principal_axes(states)
     panels = [(0, 1), (0, 2)] if len(axes) > 2 else [(0, 1)]
-    with _drawing(6.8 if len(panels) > 1 else 4.2, 3.5) as canvas:
+    with drawing(6.8 if len(panels) > 1 else 4.2, 3.5) as canvas:
         for column, pair in enumerate(panels):
             plane = canvas.add_subplot(1, len(panels), column + 1)
             _portrait_panel(plane, study, (study.visited - mean) @ axes[list(pair)].T, mean, axes[list(pair)])
@@ -97,14 +98,30 @@ def portrait(study: Study) -> Figure | None:
             f"The state space as the network uses it: principal components fitted on the states of {where} (grey), "
             "fixed "
             "points projected into it. Filled circles are stable; open marks are unstable, their short lines the "
-            "directions in which they are left."
+            "directions in which they are left." + _also_drawn(study)
         ),
     )
+
+
+def _also_drawn(study: Study) -> str:
+    """What else is in the picture, for its caption."""
+    kinds = set(study.attractors.kinds)
+    said = []
+    if "cycle" in kinds:
+        said.append("cycles are closed polygons")
+    if kinds & {"invariant circle", "invariant torus", "chaos"}:
+        said.append("small dots are states on limit sets without a period")
+    if study.manifolds:
+        said.append("broad lines (or dots) are slow manifolds")
+    text = "; ".join(said)
+    return f" {text[0].upper()}{text[1:]}." if text else ""
 
 
 def _portrait_panel(plane: Any, study: Study, paths: Array, mean: Array, axes: Array) -> None:
     for path in paths.swapaxes(0, 1)[:24]:
         plane.plot(path[:, 0], path[:, 1], color=GREY, lw=0.5, alpha=0.45, zorder=1)
+    draw_manifolds(plane, study.manifolds, mean, axes)
+    draw_limit_sets(plane, study.attractors, mean, axes)
     points = study.fixed_points.points
     at = (points.states - mean) @ axes.T
     reach = 0.09 * max(float(np.ptp(np.concatenate([paths.reshape(-1, 2), at]), axis=0).max()), 1e-9)
@@ -126,7 +143,7 @@ def spectrum(study: Study) -> Figure | None:
     if not len(points):
         return None
     angle = np.linspace(0, 2 * np.pi, 361)
-    with _drawing(4.4, 4.2) as canvas:
+    with drawing(4.4, 4.2) as canvas:
         plane = canvas.add_subplot()
         plane.plot(np.cos(angle), np.sin(angle), color=GREY, lw=1.0, zorder=1)
         plane.axhline(0, color=GREY, lw=0.4, zorder=0)
@@ -166,7 +183,7 @@ def speeds(study: Study) -> Figure | None:
         return None
     values = state_speeds(study.f, states, study.fixed_points.input)
     logs = np.log10(np.maximum(values, 1e-18))
-    with _drawing(5.2, 2.5) as canvas:
+    with drawing(5.2, 2.5) as canvas:
         plane = canvas.add_subplot()
         plane.hist(logs, bins=40, color=COLOURS[0], alpha=0.8)
         slow = study.fixed_points.slow
@@ -204,7 +221,7 @@ def overlaps(study: Study) -> Figure | None:
     panels = [(label, values) for label, values in panels if values.size]
     if not len(points) or not panels or study.f.state_size < 2:
         return None
-    with _drawing(6.4 if len(panels) > 1 else 3.6, 2.9) as canvas:
+    with drawing(6.4 if len(panels) > 1 else 3.6, 2.9) as canvas:
         for column, (label, values) in enumerate(panels):
             plane = canvas.add_subplot(1, len(panels), column + 1)
             strongest = values.max(axis=2)
@@ -244,7 +261,7 @@ def exponents(study: Study) -> Figure | None:
         return None
     finite = np.isfinite(result.exponents)
     index = np.arange(1, result.k + 1)
-    with _drawing(5.2, 2.7) as canvas:
+    with drawing(5.2, 2.7) as canvas:
         plane = canvas.add_subplot()
         plane.axhline(0, color=GREY, lw=0.9)
         plane.errorbar(
@@ -277,7 +294,7 @@ def gains(study: Study) -> Figure | None:
     lowest = float(finite.min())
     values = np.maximum(result.log_singular_values, lowest)  # −∞ is drawn at the lower edge
     lags = result.lags
-    with _drawing(5.6, 3.0) as canvas:
+    with drawing(5.6, 3.0) as canvas:
         plane = canvas.add_subplot()
         low, high = values[:, -1], values[:, 0]
         plane.fill_between(lags, low, high, color=COLOURS[0], alpha=0.14, lw=0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from dynsys.reporting import findings_on_points, findings_on_spectra, findings_on_time
+from dynsys.reporting import findings_on_attractors, findings_on_points, findings_on_spectra, findings_on_time
+from dynsys.reporting.cycles_section import cycle_findings
 from dynsys.reporting.document import Finding, Severity
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import small
@@ -105,10 +106,15 @@ RULES: tuple[Callable[[Study], Iterator[Finding]], ...] = (
     findings_on_points.stalled,
     findings_on_points.undecided,
     findings_on_points.slow_modes,
+    findings_on_attractors.manifolds,
     findings_on_points.slow_points,
     findings_on_points.settling,
+    findings_on_attractors.moving,
+    findings_on_attractors.cross_check,
+    findings_on_attractors.borders,
     findings_on_points.transients,
     findings_on_time.continuous_time,
+    cycle_findings,
     findings_on_spectra.exponents,
     findings_on_spectra.exploding,
     findings_on_spectra.reach,

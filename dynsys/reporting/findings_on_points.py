@@ -226,16 +226,18 @@ def slow_points(study: Study) -> Iterator[Finding]:
     # A speed that is the same everywhere has minima too; a state lingers only where it is far below the usual speed.
     states = study.visited.reshape(-1, study.f.state_size)
     usual = state_speeds(study.f, states, study.fixed_points.input)
-    if len(slow) and (not len(usual) or slow.speeds.min() < LINGERING * np.median(usual)):
+    on_sets = {i for manifold in study.manifolds for i in manifold.slow_points}
+    alone = np.array([speed for i, speed in enumerate(slow.speeds) if i not in on_sets])
+    if len(alone) and (not len(usual) or alone.min() < LINGERING * np.median(usual)):
         yield Finding(
             id="slow-points",
             severity="info",
-            title=f"{plural(len(slow), 'slow point')}, where the state lingers without a fixed point",
-            value=float(slow.speeds.min()),
+            title=f"{plural(len(alone), 'slow point')}, where the state lingers without a fixed point",
+            value=float(alone.min()),
             uncertainty=None,
-            shown=f"speeds {number(float(slow.speeds.min()), 2)} to {number(float(slow.speeds.max()), 2)} per step",
+            shown=f"speeds {number(float(alone.min()), 2)} to {number(float(alone.max()), 2)} per step",
             method="Local minima of |F(x) − x| that are not zero.",
-            meaning="Trajectories slow down there: remains of fixed points, or stretches of a slow manifold.",
+            meaning="Trajectories slow down there: remains of fixed points that have vanished, or about to be born.",
             advice="Compare with the histogram of speeds: a slow point matters if visited states are about as slow.",
             section="fixed-points",
         )
@@ -257,21 +259,21 @@ def settling(study: Study) -> Iterator[Finding]:
             shown=periods,
             method=method,
             meaning="A network can hold its memories in stable cycles; fixed points alone do not describe it.",
-            advice="Analyse `dynsys.iterate(f, p)`: its fixed points are the cycles of period p.",
-            section="fixed-points",
+            advice="See the section on cycles for what they are and how stable they are.",
+            section="attractors",
         )
     if basins.elsewhere > 0:
         yield Finding(
             id="orbits-not-at-rest",
             severity="info",
-            title=f"{percent(basins.elsewhere)} of orbits were not at rest after {basins.steps} steps",
+            title=f"Where {percent(basins.elsewhere)} of orbits end is not known after {basins.steps} steps",
             value=basins.elsewhere,
             uncertainty=None,
             shown=f"{round(basins.elsewhere * basins.n_starts)} of {basins.n_starts} orbits",
             method=method,
-            meaning="They approach slowly, run off, or move for ever (quasiperiodic or chaotic).",
-            advice="The largest Lyapunov exponent tells these apart: see below.",
-            section="fixed-points",
+            meaning=_unknown_ends(study),
+            advice="The reasons stand below the table of attractors.",
+            section="attractors",
         )
     elif basins.at_rest == 1.0:
         counted = int((basins.fractions > 0).sum())
@@ -285,8 +287,14 @@ def settling(study: Study) -> Iterator[Finding]:
             method=method,
             meaning="The attractors in the table account for the long-run behaviour at this input.",
             advice="Nothing to do.",
-            section="fixed-points",
+            section="attractors",
         )
+
+
+def _unknown_ends(study: Study) -> str:
+    parts = [f"{percent(study.attractors.unbounded)} of the starts ran off"] if study.attractors.unbounded else []
+    parts += [f"{percent(a.fraction)}: {a.note}" for a in study.attractors.attractors if a.kind == "unresolved"]
+    return "; ".join(parts) + "."
 
 
 def transients(study: Study) -> Iterator[Finding]:

@@ -86,9 +86,9 @@ def methods_of(study: Study, version: str) -> tuple[tuple[str, ...], tuple[str, 
 
 
 def _paths(found: FixedPoints, cite: Callable[..., str]) -> str:
-    if "continuation path" not in found.points.found_by:
-        return ""
-    return f" Further points were reached by continuation from random states {cite('chow')}."
+    ways = {"continuation path": "from random states", "branch of a found point": "along branches of points found"}
+    used = [words for origin, words in ways.items() if origin in found.points.found_by]
+    return f" Further points were reached by continuation {' and '.join(used)} {cite('chow')}." if used else ""
 
 
 def _latex_small(value: float) -> str:

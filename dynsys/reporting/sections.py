@@ -9,8 +9,12 @@ import numpy as np
 
 from dynsys.gradients import GradientSpectrum
 from dynsys.maps import Map
+from dynsys.reporting.certificates_section import certificates_section
+from dynsys.reporting.cycles_section import cycles_section
 from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Section, Table
 from dynsys.reporting.exact_section import exact_section
+from dynsys.reporting.gates import gates_text
+from dynsys.reporting.portrait_sections import attractors_section, manifolds_section
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import even, minus, multiplier, number, percent, plural, small, with_error
 from dynsys.stability import TransientGrowth
@@ -23,10 +27,17 @@ MODE_ROWS = 24
 def sections_of(study: Study, figures: dict[str, Figure]) -> tuple[Section, ...]:
     """All sections, in reading order."""
     exact = exact_section(study.exact)
+    slow = manifolds_section(study, figures)
+    proofs = certificates_section(study.certificates, study.fixed_points)
+    cycles = cycles_section(study, figures.get("cycles"))
     return (
         _model(study),
         _fixed_points(study, figures),
+        attractors_section(study, figures),
+        *(() if cycles is None else (cycles,)),
+        *(() if slow is None else (slow,)),
         *(() if exact is None else (exact,)),
+        *(() if proofs is None else (proofs,)),
         _stability(study, figures),
         _modes(study, figures),
         _lyapunov(study, figures),
@@ -38,23 +49,21 @@ def cells_of(f: Map) -> list[Any]:
     """The cells a map is made of, from the input side; empty for a plain function."""
     if hasattr(f, "cell"):
         return [f.cell]
-    for name in ("layers", "inner"):
-        parts = getattr(f, name, None)
-        if parts is not None:
-            parts = parts if isinstance(parts, (list, tuple)) else [parts]
-            return [cell for part in parts for cell in (cells_of(part) if isinstance(part, Map) else [part])]
-    return []
+    return [cell for part in f.parts for cell in cells_of(part)]
 
 
 def _model(study: Study) -> Section:
     from dynsys.readings.symbols import equations
+    from dynsys.readings.wiring import compositions
 
     cells = cells_of(study.f)
     blocks: list[Block] = []
     shown: list[tuple[str, ...]] = []
+    together = list(compositions(study.f))
+    what = "Part" if any(f.blocks[0][0].startswith("part") for f in together) else "Layer"
     for layer, cell in enumerate(cells):
         lines = tuple(equations(cell))
-        where = f"Layer {layer}: " if len(cells) > 1 else ""
+        where = f"{what} {layer}: " if len(cells) > 1 else ""
         convention = "".join(f", {words}" for words in getattr(cell, "conventions", ()))
         title = f"{where}`{type(cell).__name__}`, {cell.hidden_size} units, {cell.input_size} inputs{convention}."
         if lines and lines in shown:
@@ -65,6 +74,16 @@ def _model(study: Study) -> Section:
             shown.append(lines)
         else:
             blocks.append(Paragraph(f"{title} Its equations could not be typeset."))
+    for k, whole in enumerate(together):
+        blocks.append(Paragraph(f"{'Within it' if k else 'Put together as'} {whole.name}:"))
+        blocks += [Equation(line) for line in whole.wiring]
+    if together:
+        blocks.append(
+            Paragraph(
+                "There $\\mathbf{x}$ is what a part hears, $\\mathbf{h}$ its output, $F$ its step; $\\mathbf{z}$ "
+                "stands for what a function is given. A state is that of all parts, one after the other."
+            )
+        )
     if cells:
         blocks.append(
             Paragraph(
@@ -97,7 +116,7 @@ def _fixed_points(study: Study, figures: dict[str, Figure]) -> Section:
     ]
     if len(points):
         blocks.append(_points_table(study))
-    blocks += [figures[name] for name in ("portrait", "speeds") if name in figures]
+    blocks += [figures[name] for name in ("hits", "portrait", "speeds") if name in figures]
     if len(result.slow) or result.stalled or result.rejected:
         blocks.append(
             Paragraph(
@@ -345,6 +364,10 @@ def _gradients(study: Study, figures: dict[str, Figure]) -> Section:
     ]
     if "gains" in figures:
         blocks.append(figures["gains"])
+    if study.gate_times is not None:
+        blocks.append(Paragraph(gates_text(study.gate_times)))
+    if "gates" in figures:
+        blocks.append(figures["gates"])
     chosen = sorted({0, *range(0, len(result.lags), max(1, len(result.lags) // 8)), len(result.lags) - 1})
     rows = []
     for i in chosen:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
 
 from dynsys import seeds
 from dynsys.alignment import Alignment, mode_alignment
-from dynsys.attractors import Attractors, find_attractors
+from dynsys.attractors import Attractors, find_attractors, known_orbits
 from dynsys.basins import Basins, basins_of
 from dynsys.combinators import as_map
+from dynsys.cycles import Cycles
 from dynsys.errors import AnalysisError
 from dynsys.fixed_points import FixedPoints, find_fixed_points
-from dynsys.gradients import GradientSpectrum, gradient_spectrum
+from dynsys.gate_times import GateTimes, gate_time_constants
+from dynsys.gradients import GradientSpectrum, gradient_spectrum, lag_ladder
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import Map
 from dynsys.orbits import simulate
+from dynsys.proofs.certificates import Certificates
+from dynsys.proofs.local import certify
 from dynsys.reporting.exact_section import exact_points
 from dynsys.search_box import search_box
+from dynsys.slow_sets import SlowManifold, slow_manifolds
 from dynsys.stability import TransientGrowth, transient_growth
 from dynsys.trials import Trials, replay_deviation
 from dynsys.types import Array, ArrayLike, Progress
@@ -29,6 +34,8 @@ from dynsys.unstable_branches import Wiring, wiring
 STAGES = 6
 GRADIENT_TRIALS = 8
 FREE_LAG = 100
+MOST_CERTIFICATES, LARGEST_CERTIFIED = 128, 128  # points and state variables: seconds at most
+LARGEST_PROVEN = 3  # state variables for which a report also proves that there are no other fixed points
 LARGEST_STATE = 256  # beyond this the full spectra of the gradient section take leading values only where they can
 
 
@@ -41,6 +48,8 @@ class Study:
         f: the map. visited: (T + 1, trials, n) states on the trials, or on free orbits without trials.
         replay: largest deviation of the simulated outputs from recorded ones, or None.
         exact: formulas and exact fixed points of a map of one or two variables, else None.
+        gate_times: along the trials or a free orbit; None where the map does not tell units' own paths.
+        certificates: of the fixed points, or None where the map is too large for the time of a report.
         growth: transient growth at each fixed point. lyapunov, gradients: None where they failed, with the reason in
             `failures`.
     """
@@ -53,6 +62,7 @@ class Study:
     attractors: Attractors
     basins: Basins
     wiring: Wiring
+    manifolds: tuple[SlowManifold, ...]
     alignment: Alignment
     growth: tuple[TransientGrowth, ...]
     lyapunov: LyapunovSpectrum | None
@@ -61,6 +71,9 @@ class Study:
     seed: int
     step_duration: float | None
     exact: Any = None
+    certificates: Certificates | None = None
+    gate_times: GateTimes | None = None
+    cycles: dict[int, Cycles] = field(default_factory=dict)
 
 
 def run_study(
@@ -72,8 +85,14 @@ def run_study(
     seed: int = 0,
     step_duration: float | None = None,
     progress: Progress | None = None,
+    cycles: int = 0,
 ) -> Study:
-    """Run the analyses of a report on `f` at the constant `input`, and on `trials` where they are given."""
+    """Run the analyses of a report on `f` at the constant `input`, and on `trials` where they are given.
+
+    Cycles are looked for of the periods that orbits end on, and of all periods up to `cycles`.
+    """
+    from dynsys.reporting.cycles_section import report_cycles
+
     f = as_map(f)
     say = progress or (lambda done, total, message: None)
     vector = f.input_vector(input)
@@ -83,10 +102,15 @@ def run_study(
     sample = visited.reshape(-1, f.state_size)
     generator = seeds.generator(seed)
     starts = sample[generator.permutation(len(sample))[: n_starts // 2]]
-    found = find_fixed_points(f, vector, starts, n_starts, seed=seed, step_duration=step_duration)
+    small = f.state_size <= LARGEST_PROVEN
+    found = find_fixed_points(f, vector, starts, n_starts, seed=seed, step_duration=step_duration, prove=small)
     say(2, STAGES, "following orbits to where they end")
-    attractors = find_attractors(f, fixed_points=found, seed=seed + 1)
-    wired = wiring(f, found, seed=seed)
+    count, exponent_steps = _orbit_budget(f.state_size)
+    attractors = find_attractors(f, fixed_points=found, n_starts=count, exponent_steps=exponent_steps, seed=seed + 1)
+    listed = report_cycles(f, vector, attractors, cycles, n_starts, seed, step_duration)
+    attractors = attractors.matched(known_orbits(found, listed))
+    wired = wiring(f, found, cycles=listed, attractors=attractors, exponent_steps=exponent_steps, seed=seed)
+    manifolds = slow_manifolds(f, found, seed=seed)
     V = getattr(getattr(f, "readout", None), "V", None)
     alignment = mode_alignment(found.points, V, f.output)
     growth = tuple(transient_growth(J) for J in found.points.jacobians)
@@ -95,6 +119,7 @@ def run_study(
     lyapunov = _tried(failures, "Lyapunov exponents", lambda: _lyapunov(f, trials, vector, seed))
     say(4, STAGES, "measuring gradients by lag")
     gradients = _tried(failures, "gradient spectrum", lambda: _gradients(f, trials, vector, seed))
+    gate_times = _gate_times(f, trials, vector, seed)
     say(5, STAGES, "writing")
     return Study(
         f=f,
@@ -105,6 +130,7 @@ def run_study(
         attractors=attractors,
         basins=basins_of(attractors, len(found)),
         wiring=wired,
+        manifolds=manifolds,
         alignment=alignment,
         growth=growth,
         lyapunov=lyapunov,
@@ -113,7 +139,15 @@ def run_study(
         seed=seed,
         step_duration=step_duration,
         exact=exact_points(f, vector),
+        certificates=_certificates(f, found),
+        gate_times=gate_times,
+        cycles=listed,
     )
+
+
+def _orbit_budget(n: int) -> tuple[int, int]:
+    """Starts followed to their ends, and steps of an exponent: fewer where a step costs more."""
+    return (512, 10_000) if n <= LARGEST_STATE else (max(32, int(512 * (LARGEST_STATE / n) ** 2)), 2000)
 
 
 def _tried(failures: list[str], what: str, analysis: Callable[[], Any]) -> Any:
@@ -123,6 +157,12 @@ def _tried(failures: list[str], what: str, analysis: Callable[[], Any]) -> Any:
     except AnalysisError as error:
         failures.append(f"{what}: {error}")
         return None
+
+
+def _certificates(f: Map, found: FixedPoints) -> Certificates | None:
+    if len(found) > MOST_CERTIFICATES or f.state_size > LARGEST_CERTIFIED:
+        return None
+    return certify(f, found)
 
 
 def _visited(f: Map, trials: Trials | None, input: Array, seed: int) -> Array:
@@ -165,6 +205,12 @@ def _gradients(f: Map, trials: Trials | None, input: Array, seed: int) -> Gradie
     return gradient_spectrum(f, None, some, lag_ladder(trials.length), seed=seed)
 
 
-def lag_ladder(longest: int) -> list[int]:
-    """About 24 lags from 1 to `longest`, even in their logarithm."""
-    return sorted({round(float(lag)) for lag in np.geomspace(1, longest, 24)})
+def _gate_times(f: Map, trials: Trials | None, input: Array, seed: int) -> GateTimes | None:
+    """Along the trials, or the free orbit of the gradients; None where a map does not tell units' own paths."""
+    try:
+        if trials is not None:
+            return gate_time_constants(f, None, trials.inputs)
+        driving = np.broadcast_to(input, (FREE_LAG, 1, f.input_size))
+        return gate_time_constants(f, _typical(f, input, seed), driving)
+    except AnalysisError:
+        return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dynsys.reporting.cycles_section import stable_text
 from dynsys.reporting.document import Finding
 from dynsys.reporting.study import Study
-from dynsys.reporting.wording import with_error
+from dynsys.reporting.wording import percent, with_error
 
 
 def verdict_of(study: Study, findings: tuple[Finding, ...]) -> str:
@@ -13,8 +14,16 @@ def verdict_of(study: Study, findings: tuple[Finding, ...]) -> str:
     where = where if study.f.input_size else ""
     ids = {finding.id for finding in findings}
     parts = [_points_verdict(study, where, ids)]
+    if study.manifolds:
+        widest = study.manifolds[0]
+        parts.append(f"a slow {widest.kind} ({percent(widest.relative_extent)} of the box)")
     if "stable-cycles" in ids:
-        parts.append("part of the state space ends in cycles")
+        stable = stable_text(study.cycles)
+        resting = {"attractor", "undecided"} & set(study.fixed_points.points.kinds)
+        if not resting:
+            parts.append("no stable fixed point")
+        parts.append(stable or "part of the state space ends in cycles")
+    parts += _moving(study)
     if study.lyapunov is not None:
         said = {
             "chaotic": "chaotic",
@@ -35,6 +44,21 @@ def verdict_of(study: Study, findings: tuple[Finding, ...]) -> str:
         parts.insert(0, "the recorded states are NOT reproduced, so what follows may be about another network")
     sentence = "; ".join(parts) + "."
     return sentence[0].upper() + sentence[1:]
+
+
+def _moving(study: Study) -> list[str]:
+    """Which share of orbits ends on sets without a period."""
+    said = []
+    for kind, one, many in (
+        ("invariant circle", "an invariant circle", "invariant circles"),
+        ("invariant torus", "an invariant torus", "invariant tori"),
+        ("chaos", "a chaotic set", "chaotic sets"),
+    ):
+        share, count = study.attractors.share(kind), study.attractors.kinds.count(kind)
+        if count:
+            who = "every orbit ends" if share == 1.0 else f"{percent(share)} of orbits end"
+            said.append(f"{who} on {one if count == 1 else f'one of {count} {many}'}")
+    return said
 
 
 def _points_verdict(study: Study, where: str, ids: set[str]) -> str:

@@ -64,6 +64,9 @@ CELLS: dict[str, Callable[[int, int], Any]] = {
     "gru": gated(cells.GRU),
     "gru-takes-new": gated(cells.GRU, update="takes-new"),
     "gru-reset-after": gated(cells.GRUResetAfter),
+    "jordan": lambda n, m: with_biases(cells.Jordan.random(n, m, gain=1.3, seed=2, outputs=n + 1)),
+    "jordan-bounded": lambda n, m: with_biases(cells.Jordan.random(n, m, gain=1.3, output_activation="sigmoid")),
+    "deep-transition": lambda n, m: with_biases(cells.DeepTransition.random(n, m, gain=1.3, between=n + 2)),
     "gru-reset-after-takes-new": gated(cells.GRUResetAfter, update="takes-new"),
 }
 

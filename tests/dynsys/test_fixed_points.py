@@ -161,6 +161,92 @@ def test_a_time_varying_input_is_refused_and_the_way_out_works() -> None:
     np.testing.assert_allclose(orbit[::2], np.broadcast_to(result.states[0], (4, 1)), atol=1e-12)
 
 
+# Networks whose points can be counted by other means
+
+
+def relu_fixed_points(U: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """All fixed points of relu(U h + b): the linear equation of each of the 2^n activity patterns, where it fits."""
+    found = []
+    for pattern in itertools.product([0.0, 1.0], repeat=len(b)):
+        active = np.diag(pattern)
+        x = np.linalg.solve(np.eye(len(b)) - active @ U, active @ b)
+        if ((U @ x + b > 0) == np.array(pattern, dtype=bool)).all():
+            found.append(x)
+    return np.array(found).reshape(-1, len(b))
+
+
+@pytest.mark.parametrize("seed", [4, 9, 14, 21])
+def test_relu_networks_by_enumeration(seed: int) -> None:
+    """Kinks, no box: the points are those of the 2^6 linear pieces, and the index test is not applied."""
+    generator = np.random.default_rng(seed)
+    U, b = 1.6 * generator.standard_normal((6, 6)) / math.sqrt(6), generator.standard_normal(6)
+    result = dynsys.find_fixed_points(cells.Elman(U=U, b=b, activation="relu"))
+    np.testing.assert_allclose(as_set(result.states), as_set(relu_fixed_points(U, b)), atol=1e-9)
+    assert result.completeness.index_passed is None
+
+
+@pytest.mark.parametrize("far", [30.0, 1e4])
+def test_points_far_outside_the_guessed_box_are_reached(far: float) -> None:
+    """h' = 1.4 h + b repels: no orbit stays, and the only point lies at -b / 0.4."""
+    result = dynsys.find_fixed_points(cells.Elman(U=[[1.4]], b=[far], activation="identity"))
+    np.testing.assert_allclose(result.states, [[-far / 0.4]], rtol=1e-12)
+
+
+def test_two_points_next_to_a_fold_are_two() -> None:
+    """x' = x + x^2 - e^2: fixed points +-e, 2e apart, with multipliers 1 +- 2e."""
+    for e in (1e-3, 1e-4, 1e-5):
+        f = dynsys.as_map(lambda x, e=e: x + x**2 - e**2, 1, box=(-1, 1))
+        result = dynsys.find_fixed_points(f, n_starts=64)
+        np.testing.assert_allclose(np.sort(result.states[:, 0]), [-e, e], rtol=1e-5)
+
+
+def test_a_map_that_is_not_finite_in_places() -> None:
+    """x' = sqrt(x) + 0.1 on [-1, 2]: half the starts are outside its domain; the one point is (sqrt(1.4) + 1)^2 / 4."""
+
+    def step(x: Any) -> Any:
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(x) + 0.1
+
+    f = dynsys.as_map(step, 1, box=(-1, 2))
+    result = dynsys.find_fixed_points(f, n_starts=64)
+    np.testing.assert_allclose(result.states, [[(math.sqrt(1.4) + 1) ** 2 / 4]], atol=1e-12)
+
+
+def test_a_map_that_is_nowhere_finite_has_no_points() -> None:
+    f = dynsys.as_map(lambda x: x * np.nan, 2, box=(-1, 1))
+    result = dynsys.find_fixed_points(f, n_starts=32)
+    assert (len(result), len(result.slow)) == (0, 0)
+
+
+def test_a_large_random_network_beyond_its_pitchfork() -> None:
+    """h' = tanh(g W h), n = 100, g = 1.5: 0 is unstable; other points come in pairs +-h, solved to rounding."""
+    cell = cells.Elman.random(100, 0, gain=1.5, seed=2)
+    result = dynsys.find_fixed_points(cell, n_starts=8, effort=0.05)
+    assert len(result) >= 3
+    assert result.residuals.max() < 1e-14
+    sizes = np.linalg.norm(result.states, axis=1)
+    assert (sizes > 1).sum() >= 2
+    for state in result.states:
+        assert np.abs(result.states + state).max(axis=1).min() < 1e-6
+
+
+def test_effort_buys_starts_in_large_networks() -> None:
+    cell = cells.Elman.random(96, 0, gain=0.8, seed=0)
+    little, more = (dynsys.find_fixed_points(cell, n_starts=200, effort=effort) for effort in (0.005, 0.02))
+    assert little.n_starts < more.n_starts <= 200
+    assert any("uniform starts asked for" in note for note in little.notes)
+    assert little.hits.sum() == little.n_starts
+
+
+def test_progress_is_told_stage_by_stage() -> None:
+    seen: list[tuple[int, int, str]] = []
+    dynsys.find_fixed_points(unit(2.0), n_starts=50, progress=lambda *told: seen.append(told))
+    done = [told[0] for told in seen]
+    assert done == sorted(done)
+    assert "uniform starts" in seen[0][2]
+    assert "3 fixed points" in seen[-1][2]
+
+
 # Fields
 
 
@@ -399,6 +485,7 @@ def test_widening_a_bias_changes_the_portrait(flipflop: Any) -> None:
         ({"starts": [[1.0, 2.0]]}, r"\(k, 1\)"),
         ({"starts": [[math.nan]]}, "finite"),
         ({"tol": 0.0}, "tol"),
+        ({"effort": 0.0}, "effort"),
         ({"input": [1.0, 2.0]}, "inputs"),
         ({"input": "abc"}, "numbers"),
     ],

@@ -271,3 +271,57 @@ def test_a_runaway_orbit_is_an_error_and_no_warning() -> None:
     f = dynsys.as_map(lambda x: x**2 + 1, 1)
     with pytest.raises(AnalysisError, match="range"):
         dynsys.gradient_spectrum(f, [2.0], lags=[100])
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("lag", [1, 15, 100])
+def test_singular_vectors_of_a_long_product(seed: int, lag: int) -> None:
+    """n = 6 against the SVD in many digits: the leading vectors, up to the sign of each pair, at every lag."""
+    cell, inputs, jacobians = random_network(seed, 6, lag)
+    with mpmath.workdps(700):
+        product = mpmath.eye(6)
+        for jacobian in jacobians:
+            product = mpmath.matrix(jacobian.tolist()) * product
+        u, _, vt = mpmath.svd_r(product)
+        left, right = (np.array(m.tolist(), dtype=float) for m in (u, vt.T))
+    result = dynsys.gradient_spectrum(cell, inputs=inputs, lags=[lag], vectors=6)
+    assert result.left_vectors is not None
+    assert result.right_vectors is not None
+    for i in range(6):
+        one, other = result.left_vectors[0, 0, :, i], result.right_vectors[0, 0, :, i]
+        sign = np.sign(one @ left[:, i])
+        np.testing.assert_allclose(sign * one, left[:, i], atol=1e-7)
+        np.testing.assert_allclose(sign * other, right[:, i], atol=1e-7)
+
+
+def test_vectors_of_a_diagonal_network_are_its_units_and_lost_ones_are_nan() -> None:
+    """Gates .9, .5 and a dead unit: unit 0 is remembered best, unit 2 not at all, at a lag of 400."""
+    result = dynsys.gradient_spectrum(linear(np.diag([0.5, 0.9, 0.0])), [1.0, 1.0, 1.0], lags=[400], vectors=3)
+    assert result.right_vectors is not None
+    np.testing.assert_allclose(np.abs(result.right_vectors[0, 0, :, :2]), [[0, 1], [1, 0], [0, 0]], atol=1e-12)
+    assert np.isnan(result.right_vectors[0, 0, :, 2]).all()
+    assert dynsys.gradient_spectrum(linear(np.eye(2)), lags=[3]).left_vectors is None
+
+
+def test_isometry_by_lag() -> None:
+    """An orthogonal network keeps every length at every lag; gain g stretches by g^lag."""
+    rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((5, 5)))[0]
+    kept = dynsys.gradient_spectrum(linear(rotation), np.ones(5), lags=[1, 50]).isometry
+    np.testing.assert_allclose(kept["log_mean_square"], 0, atol=1e-12)
+    np.testing.assert_allclose(kept["log_condition"], 0, atol=1e-10)
+    np.testing.assert_allclose(kept["near_one"], 1)
+    stretched = dynsys.gradient_spectrum(linear(1.1 * rotation), np.ones(5), lags=[1, 50]).isometry
+    np.testing.assert_allclose(stretched["log_mean_square"], 2 * np.array([1, 50]) * math.log(1.1), rtol=1e-10)
+    assert stretched["near_one"].tolist() == [1.0, 0.0]
+
+
+def test_the_horizon_has_a_range_over_starts() -> None:
+    """h' = tanh(h): from h = 0 nothing is forgotten; from 3 the slope sech^2 of the first step loses much."""
+    result = dynsys.gradient_spectrum(cells.Elman(U=[[1.5]]), [[0.0], [3.0]], lags=[1, 2, 3, 4, 6, 8])
+    assert result.horizon_range[1] is None
+    assert result.horizon_range[0] in (0, 1, 2)
+
+
+def test_more_vectors_than_variables_are_refused() -> None:
+    with pytest.raises(InputError, match="vectors"):
+        dynsys.gradient_spectrum(linear(np.eye(2)), lags=[1], vectors=3)

@@ -150,7 +150,7 @@ H, UH = r"\mathbf{h}_{t-1}", r"\mathbf{U} \mathbf{h}_{t-1}"
         (lambda U, h: h, H),
         (
             lambda U, h: np.array([1 - 1.4 * h[0] ** 2 + h[1], 0.3 * h[0]]),
-            r"\begin{bmatrix} 1 - 1.4\,h_{1,t-1}^{2} + h_{2,t-1} \\ 0.3\,h_{1,t-1} \end{bmatrix}",
+            r"\left[ \begin{matrix} 1 - 1.4\,h_{1,t-1}^{2} + h_{2,t-1} \\ 0.3\,h_{1,t-1} \end{matrix} \right]",
         ),
     ],
 )

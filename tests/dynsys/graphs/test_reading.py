@@ -59,6 +59,7 @@ SOURCES: dict[str, Any] = {
     "bool": sp.csc_array(dense().astype(bool)),
     "edges": EDGES,
     "lists": EDGES.tolist(),
+    "tuples": [tuple(edge) for edge in EDGES.T.tolist()],
     "both ways": np.concatenate([EDGES, EDGES[::-1]], axis=1),
     "floats": EDGES.astype(float),
     "data": SimpleNamespace(edge_index=EDGES, num_nodes=N),
@@ -78,7 +79,7 @@ def check(graph: Graph) -> None:
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_source_is_the_same_graph(name: str) -> None:
-    settings = {"n_nodes": N} if name in ("edges", "lists", "both ways", "floats") else {}
+    settings = {"n_nodes": N} if name in ("edges", "lists", "tuples", "both ways", "floats") else {}
     check(as_graph(SOURCES[name], **settings))
 
 
@@ -249,3 +250,17 @@ def test_subgraph_and_largest_component() -> None:
         graph.subgraph([1, 1])
     with pytest.raises(InputError, match="other nodes"):
         graph.subgraph([7])
+
+
+def test_a_graph_is_returned_as_it_is_or_without_its_weights() -> None:
+    graph = as_graph(EDGES, weights=[1, 2, 3, 4])
+    assert as_graph(graph) is graph
+    assert as_graph(graph, weights=None).weights.tolist() == [1, 1, 1, 1]
+    assert graph.weights.tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("settings", [{"n_nodes": 9}, {"names": True}, {"weights": [1.0]}])
+@pytest.mark.parametrize("source", [networkx_graph(), sp.csr_array(dense()), as_graph(EDGES)], ids=["nx", "csr", "own"])
+def test_settings_that_would_change_nothing_are_refused(source: Any, settings: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"n_nodes|weights"):
+        as_graph(source, **settings)

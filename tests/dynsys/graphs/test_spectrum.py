@@ -125,6 +125,17 @@ def test_plain_normalisation_never_smooths_a_bipartite_graph() -> None:
         assert spectrum(graph, "sym+loops").gap > 0.01
 
 
+def test_one_bipartite_component_among_others_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extremes, "DENSE", 0)
+    graph = nx.disjoint_union(nx.complete_graph(4), nx.disjoint_union(nx.empty_graph(1), nx.path_graph(3)))
+    found = spectrum(graph, "sym")
+    assert found.lambda_min == -1.0
+    assert found.residuals[1] < 1e-15
+    assert found.lambda_2 == pytest.approx(0.0, abs=1e-13)
+    graph.add_edge(5, 5)  # a self-loop is an odd cycle
+    assert spectrum(graph, "sym").lambda_min > -1.0 + 1e-3
+
+
 @pytest.mark.parametrize(("leaves", "norm"), [(4, 1.1769), (16, 2.0647), (64, 4.0312)])
 def test_row_normalisation_may_grow_features(leaves: int, norm: float, road: str) -> None:
     found = spectrum(nx.star_graph(leaves), "row+loops")
@@ -178,6 +189,33 @@ def test_tol_is_what_is_reached_where_it_costs(monkeypatch: pytest.MonkeyPatch) 
         # A Rayleigh quotient in the right space is on the inner side.
         assert found.lambda_2 <= truth[0] + 1e-12
         assert found.lambda_min >= truth[1] - 1e-12
+
+
+def test_tiny_gaps_of_long_thin_graphs_are_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lanczos alone would need as many steps as there are nodes: solves with the Laplacian take over."""
+    monkeypatch.setattr(extremes, "FREE", 3e6)
+    n = 3000
+    path = spectrum(nx.path_graph(n), "sym")
+    assert 1 - path.lambda_2 == pytest.approx(2 * np.sin(np.pi / (2 * (n - 1))) ** 2, rel=1e-6)
+    assert path.residuals[0] < 1e-9
+    assert path.lambda_min == -1.0  # bipartite: known without a search
+    assert path.residuals[1] < 1e-14
+    cycle = spectrum(nx.cycle_graph(n))
+    assert 1 - cycle.lambda_2 == pytest.approx(4 / 3 * np.sin(np.pi / n) ** 2, rel=1e-6)
+    assert cycle.gap_error < 1e-9
+    assert not any("gap" in note for note in cycle.notes)
+
+
+def test_a_gap_that_is_not_resolved_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dynsys.graphs import laplacian
+
+    for name in ("FREE", "GRACE", "DIRECT"):
+        monkeypatch.setattr(extremes, name, 0)
+    monkeypatch.setattr(laplacian, "CORE", -1)
+    found = spectrum(nx.cycle_graph(3000), tol=1e-2)
+    assert found.gap_error > 0.1 * found.gap
+    assert any("upper bound" in note for note in found.notes)
+    assert found.gap > 4 / 3 * np.sin(np.pi / 3000) ** 2
 
 
 def test_seeds_differ_in_the_vectors_only(monkeypatch: pytest.MonkeyPatch) -> None:

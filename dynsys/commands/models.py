@@ -1,0 +1,78 @@
+"""MODEL on the command line: a file of weights, or something in the user's own Python file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dynsys.errors import InputError
+
+_KEY = "dynsys.own_code"
+
+
+def _kept(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Kept beside the call: only `loaded_model` wants these, not the commands."""
+    ctx.meta.setdefault(_KEY, {})[param.name] = value
+    return value
+
+
+MORE_MODEL_OPTIONS = [
+    click.option(
+        "--params",
+        type=click.Path(path_type=Path),
+        metavar="FILE.npz",
+        expose_value=False,
+        callback=_kept,
+        help="Fields of the class that MODEL names in a Python file.",
+    ),
+    click.option(
+        "--state-size",
+        type=click.IntRange(min=1),
+        expose_value=False,
+        callback=_kept,
+        help="State variables of the function that MODEL names.",
+    ),
+    click.option(
+        "--input-size",
+        type=click.IntRange(min=0),
+        expose_value=False,
+        callback=_kept,
+        help="Inputs of that function [default: 0].",
+    ),
+    click.option(
+        "--direction",
+        metavar="NAME",
+        expose_value=False,
+        callback=_kept,
+        help="Of a bidirectional network: forward, backward, layer1.backward.",
+    ),
+]
+"""For a MODEL in a Python file, and for one direction of a bidirectional network."""
+
+
+def loaded_model(model: Path, module: str | None, nonlinearity: str | None) -> Any:
+    """The map that MODEL stands for."""
+    import dynsys
+    from dynsys.combinators import as_map
+    from dynsys.loaders.own_code import is_own_code, load_own_code
+
+    own = click.get_current_context().meta.get(_KEY, {})
+    if is_own_code(str(model)):
+        pytorch = {"--module": module, "--nonlinearity": nonlinearity, "--direction": own.get("direction")}
+        for name, value in pytorch.items():
+            if value is not None:
+                raise InputError(f"{name} is for files of weights from PyTorch, not for a Python file. Leave it out.")
+        return load_own_code(
+            str(model),
+            params=own.get("params"),
+            state_size=own.get("state_size"),
+            input_size=own.get("input_size") or 0,
+        )
+    direction = own.pop("direction", None)
+    given = [f"--{name.replace('_', '-')}" for name, value in own.items() if value is not None]
+    if given:
+        raise InputError(f"{', '.join(given)}: only for a MODEL in a Python file, such as mycell.py:MyCell.")
+    made = dynsys.load(model, nonlinearity=nonlinearity, module=module, direction=direction)
+    return as_map(made) if hasattr(made, "directions_by_name") else made  # which says what to choose

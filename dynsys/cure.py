@@ -1,0 +1,95 @@
+"""The public door to the remedies."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from dynsys.combinators import as_map
+from dynsys.errors import AnalysisError, InputError
+from dynsys.treatment.chaos_rules import critical, forcing_interval
+from dynsys.treatment.gate_rules import forget_bias
+from dynsys.treatment.loss_rules import clipping, truncation
+from dynsys.treatment.patient import Patient, Task
+from dynsys.treatment.remedy import Remedies, Remedy
+from dynsys.treatment.weight_rules import clipped_singular_values, critical_gain, orthogonal
+from dynsys.trials import as_trials
+from dynsys.types import Progress
+
+RULES = (
+    critical,
+    clipping,
+    truncation,
+    forget_bias,
+    orthogonal,
+    critical_gain,
+    clipped_singular_values,
+    forcing_interval,
+)
+
+
+def remedies(
+    f: Any,
+    inputs: Any,
+    targets: Any = None,
+    loss: Literal["cross-entropy", "squared"] | None = None,
+    *,
+    at: Literal["all", "last"] = "all",
+    readout: Any = None,
+    task_lag: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Remedies:
+    """What to change in a network whose training does not hold, tried on a copy and measured again.
+
+    Every rule starts from a measurement; where it passes its threshold, the change is made on a copy, its effect
+    predicted by a formula and then measured. The network itself is never touched.
+
+    Args:
+        f: the map (anything `as_map` reads). inputs: (T, m), (T, batch, m), or integer tokens.
+        targets, loss, at: as for `bptt`; without them the rules on gradients are skipped.
+        readout: (V, c) or a function; by default the model's own.
+        task_lag: how many steps the task asks to remember; the length of the sequences by default.
+        seed: of frames and orders. progress: called with (rules done, rules in all, message).
+
+    Sources: each remedy names its own.
+    """
+    f = as_map(f)
+    trials = as_trials(f, inputs)
+    lag = trials.length if task_lag is None else task_lag
+    if int(lag) != lag or lag < 3:
+        raise InputError(f"`task_lag` must be a whole number of at least 3 steps, got {lag!r}.")
+    if (targets is None) != (loss is None):
+        raise InputError("pass `targets` and `loss` together, or neither.")
+    own = getattr(f, "readout", None)
+    shown = readout if readout is not None else own
+    if targets is not None and shown is None:
+        raise InputError("a loss needs a readout: pass `readout=(V, c)`, the model has none of its own.")
+    wanted = None if targets is None else np.asarray(targets)
+    if wanted is not None and trials.count == 1 and np.asarray(inputs).ndim < 3:
+        wanted = wanted[:, np.newaxis] if at == "all" else wanted[np.newaxis]
+    task = Task(trials.inputs, wanted, loss, at, shown)
+    patient = Patient(f, task, int(lag), seed)
+    found: list[Remedy] = []
+    healthy: list[str] = []
+    for i, rule in enumerate(RULES):
+        if progress is not None:
+            progress(i, len(RULES), rule.__name__.replace("_", " "))
+        try:
+            answer = rule(patient)
+        except AnalysisError as error:
+            answer = f"{rule.__name__.replace('_', ' ')}: could not be measured ({error})"
+        if isinstance(answer, Remedy):
+            found.append(answer)
+        else:
+            healthy.append(answer)
+    if progress is not None:
+        progress(len(RULES), len(RULES), "done")
+    return Remedies(
+        remedies=tuple(found),
+        healthy=tuple(healthy),
+        largest_exponent=float(patient.lyapunov.exponents[0]),
+        standard_error=float(patient.lyapunov.standard_errors[0]),
+        map_name=f.name,
+    )

@@ -1,0 +1,306 @@
+"""The pictures of a propagation report, each from one study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dynsys.reporting.document import Figure
+from dynsys.reporting.figures import GREY, drawing
+from dynsys.reporting.graph_study import GraphStudy
+from dynsys.reporting.svg import COLOURS, figure_svg
+from dynsys.reporting.wording import number, plural
+from dynsys.types import Array, Integers
+
+DRAWN = 400  # nodes of a drawing
+NATS = float(np.log(10))
+
+
+def graph_drawing(study: GraphStudy) -> Figure | None:
+    """The graph, or a connected part of it; bottleneck edges marked."""
+    import networkx as nx
+
+    graph = study.graph
+    if not graph.n_edges:
+        return None
+    keep = _part(study)
+    part = graph.subgraph(keep)
+    drawn = nx.Graph()
+    drawn.add_nodes_from(range(part.n_nodes))
+    drawn.add_edges_from(part.edges.T.tolist())
+    places = nx.spring_layout(drawn, seed=study.seed, iterations=60)
+    at = np.array([places[i] for i in range(part.n_nodes)])
+    narrow = set()
+    if study.narrow is not None:
+        where = {int(node): i for i, node in enumerate(keep)}
+        pairs = study.narrow.edges.T.tolist()
+        narrow = {(where[a], where[b]) for a, b in pairs if a in where and b in where}
+    with drawing(5.6, 4.4) as canvas:
+        plane = canvas.add_subplot()
+        from matplotlib.collections import LineCollection
+
+        lines = [at[list(pair)] for pair in part.edges.T.tolist()]
+        plane.add_collection(LineCollection(lines, colors=GREY, linewidths=0.4, alpha=0.6, zorder=1))
+        if narrow:
+            marked = [at[list(pair)] for pair in narrow]
+            plane.add_collection(
+                LineCollection(marked, colors=COLOURS[1], linewidths=1.8, zorder=2, label="lowest curvature")
+            )
+        values = _coloured(study, keep)
+        dots = plane.scatter(*at.T, s=9, c=values, cmap="viridis", linewidths=0, zorder=3)
+        canvas.colorbar(dots, ax=plane, shrink=0.7, label="degree")
+        if narrow:
+            plane.legend(loc="upper left")
+        plane.set_axis_off()
+        plane.autoscale()
+        svg = figure_svg(canvas)
+    whole = part.n_nodes == graph.n_nodes
+    shown = "The graph" if whole else f"{part.n_nodes} of {graph.n_nodes} nodes: a connected part around a bottleneck"
+    return Figure(
+        id="graph",
+        svg=svg,
+        width=0.8,
+        alt=f"Drawing of {plural(part.n_nodes, 'node')} and {plural(part.n_edges, 'edge')} of the graph.",
+        caption=f"{shown}, colour by degree."
+        + (" Marked edges have the lowest balanced Forman curvature of the whole graph." if narrow else ""),
+    )
+
+
+def _part(study: GraphStudy) -> Integers:
+    """Up to DRAWN nodes: all, or those nearest to the narrowest edge (else to the first node of the largest part)."""
+    graph = study.graph
+    if graph.n_nodes <= DRAWN:
+        return np.arange(graph.n_nodes)
+    if study.narrow is not None and study.narrow.edges.shape[1]:
+        first = int(study.narrow.edges[0, 0])
+    else:
+        first = int(np.flatnonzero(graph.components == int(np.argmax(np.bincount(graph.components))))[0])
+    A = graph.adjacency
+    seen, order, i = {first}, [first], 0
+    while i < len(order) and len(order) < DRAWN:
+        node = order[i]
+        # Few neighbours of each node, or one hub fills the picture.
+        for other in A.indices[A.indptr[node] : A.indptr[node + 1]][:12].tolist():
+            if other not in seen and len(order) < DRAWN:
+                seen.add(other)
+                order.append(other)
+        i += 1
+    return np.array(order)
+
+
+def _coloured(study: GraphStudy, keep: Integers) -> Array:
+    return np.asarray(study.graph.degrees[keep])
+
+
+def spectrum_density(study: GraphStudy) -> Figure | None:
+    """The density of eigenvalues with its error band, and the ends."""
+    result = study.density
+    if result is None:
+        return None
+    with drawing(5.6, 2.7) as canvas:
+        plane = canvas.add_subplot()
+        grid, density = result.grid, result.density
+        plane.fill_between(grid, density - 2 * result.errors, density + 2 * result.errors, color=COLOURS[0], alpha=0.25)
+        plane.plot(grid, density, color=COLOURS[0])
+        for value, colour, name in (
+            (study.spectrum.lambda_2, COLOURS[1], "$\\lambda_2$"),
+            (study.spectrum.lambda_min, COLOURS[2], "$\\lambda_{min}$"),
+        ):
+            if np.isfinite(value):
+                plane.axvline(value, color=colour, lw=1.1, ls="--", label=f"{name} = {value:.4f}")
+        plane.set_xlabel("eigenvalue of the propagation matrix")
+        plane.set_ylabel("density")
+        top = float(np.quantile(density, 0.99))
+        plane.set_ylim(0, max(1.3 * top, 1e-3))
+        plane.set_xlim(-1.02, 1.02)
+        plane.legend(loc="upper left")
+        svg = figure_svg(canvas)
+    return Figure(
+        id="density",
+        svg=svg,
+        width=0.85,
+        alt=f"Spectral density; lambda_2 is {study.spectrum.lambda_2:.4f}.",
+        caption=(
+            "Density of the eigenvalues, smoothed over the resolution of the method, with a band of two standard "
+            "errors. A layer multiplies a signal along an eigenvector by its eigenvalue. Peaks higher than the frame "
+            "are eigenvalues of many nodes, such as twins."
+        ),
+    )
+
+
+def collapse(study: GraphStudy) -> Figure | None:
+    """Distance and energy by layer against the bound."""
+    run = study.propagation
+    layers = np.arange(run.depth + 1)
+    with drawing(6.8, 3.0) as canvas:
+        left, right = canvas.subplots(1, 2)
+        _curve(left, layers, run.log_distance - run.log_norm[0], COLOURS[0], "distance $d_M$, measured", run.spread)
+        bound = run.log_distance_bound - run.log_norm[0]
+        seen = np.isfinite(bound) & (bound < 200)
+        if seen.any():
+            left.plot(layers[seen], bound[seen] / NATS, color=COLOURS[1], ls="--", lw=1.1, label="its bound")
+        _curve(left, layers, run.log_norm - run.log_norm[0], GREY, "size $|H|$", run.spread, "log_norm")
+        left.set_xlabel("layer")
+        left.set_ylabel("log₁₀, first size = 0")
+        left.legend(loc="best")
+        shown = run.rayleigh
+        right.plot(layers, shown, color=COLOURS[2], label="Rayleigh quotient $E/|H|^2$")
+        right.plot(layers, run.mad, color=COLOURS[3], label="MAD of neighbours")
+        if np.isfinite(run.probe).any():
+            right.plot(layers, run.probe, color=COLOURS[4], label="accuracy of a linear probe")
+        right.set_xlabel("layer")
+        right.set_ylim(bottom=0)
+        right.legend(loc="best")
+        svg = figure_svg(canvas)
+    return Figure(
+        id="collapse",
+        svg=svg,
+        alt=f"Distance to the collapse subspace over {run.depth} layers; it changes by {run.rate:.4f} nats per layer.",
+        caption=(
+            "Left: distance to the collapse subspace and size of the signal, relative to the size of the input, with "
+            "what theory allows the distance. Right: what the layers do to smoothness and to similarity of neighbours"
+            + (", and how well a linear classifier still reads the labels." if np.isfinite(run.probe).any() else ".")
+        ),
+    )
+
+
+def _curve(
+    plane: Any, x: Any, y: Array, colour: str, label: str, spread: dict[str, Array], name: str = "log_distance"
+) -> None:
+    finite = np.isfinite(y)
+    plane.plot(x[finite], y[finite] / NATS, color=colour, label=label)
+    if name in spread:
+        wide = spread[name][finite]
+        plane.fill_between(x[finite], (y[finite] - wide) / NATS, (y[finite] + wide) / NATS, color=colour, alpha=0.2)
+
+
+def frequencies(study: GraphStudy) -> Figure | None:
+    """Shares of the signal by band of eigenvalues, and ranks."""
+    run = study.propagation
+    known = np.isfinite(run.band_energy).all(axis=1) if run.band_energy.size else np.zeros(0, dtype=bool)
+    ranked = np.isfinite(run.effective_rank)
+    if not known.any() and not ranked.any():
+        return None
+    layers = np.arange(run.depth + 1)
+    with drawing(6.8, 3.2) as canvas:
+        left, right = canvas.subplots(1, 2)
+        if known.any():
+            labels = [f"{a:g} to {b:g}" for a, b in zip(run.bands, run.bands[1:], strict=False)]
+            shares = np.clip(run.band_energy[known].T, 0, None)
+            left.stackplot(layers[known], shares, labels=labels, colors=[COLOURS[k % 6] for k in (3, 1, 5, 2, 0)])
+            left.set_ylim(0, 1)
+            left.set_xlabel("layer")
+            left.set_ylabel("share of $|H|^2$")
+            handles, names = left.get_legend_handles_labels()
+            canvas.legend(handles, names, loc="outside lower center", ncols=5, title="eigenvalues of $A$")
+        right.plot(layers[ranked], run.effective_rank[ranked], "o-", color=COLOURS[0], label="effective rank")
+        stable = np.isfinite(run.stable_rank)
+        right.plot(layers[stable], run.stable_rank[stable], "s-", color=COLOURS[1], label="stable rank", mfc="none")
+        right.set_yscale("log")
+        right.set_xlabel("layer")
+        right.legend(loc="best")
+        svg = figure_svg(canvas)
+    return Figure(
+        id="frequencies",
+        svg=svg,
+        alt="Shares of the signal by eigenvalue, and its ranks, by layer.",
+        caption=(
+            "Left: which eigenvalues the signal is made of, through smooth windows that add up to one; eigenvalues "
+            "near 1 are low graph frequencies. Right: how many directions it still has."
+        ),
+    )
+
+
+def gradients(study: GraphStudy) -> Figure | None:
+    """A gradient on its way back, and the gains of the layers."""
+    run = study.propagation
+    if not np.isfinite(run.log_gradient_norm).any():
+        return None
+    layers = np.arange(run.depth + 1)
+    with drawing(6.8, 2.7) as canvas:
+        left, right = canvas.subplots(1, 2)
+        finite = np.isfinite(run.log_gradient_norm)
+        left.plot(layers[finite], run.log_gradient_norm[finite] / NATS, color=COLOURS[0])
+        left.axhline(0, color=GREY, lw=0.8)
+        left.set_xlabel("layer (the gradient comes from the right)")
+        left.set_ylabel("size of the gradient, log₁₀")
+        right.plot(layers, run.gradient_collapse, color=COLOURS[1], label="gradient: $d_M$ / size")
+        right.plot(layers, run.relative_distance, color=COLOURS[0], ls="--", label="signal: $d_M$ / size")
+        right.set_xlabel("layer")
+        right.set_ylim(0, 1.05)
+        right.legend(loc="best")
+        svg = figure_svg(canvas)
+    return Figure(
+        id="gradients",
+        svg=svg,
+        alt=f"A gradient of size 1 at the last layer has size {number(float(run.gradient_norm[0]), 3)} at the input.",
+        caption=(
+            "A random gradient of size 1 at the last layer, carried back to the input. Right: how much of it, and of "
+            "the signal, lies outside the collapse subspace: at the far end both have lost what tells nodes apart."
+        ),
+    )
+
+
+def squashing(study: GraphStudy) -> Figure | None:
+    """Influence by distance, and the narrow edges."""
+    result = study.influence
+    if result is None:
+        return None
+    with drawing(6.8, 2.7) as canvas:
+        left, right = canvas.subplots(1, 2)
+        left.bar(result.hops, result.shares, color=COLOURS[0], width=0.7)
+        left.set_xlabel("distance (hops)")
+        left.set_ylabel("share of all influence")
+        finite = np.isfinite(result.log_total)
+        per_node, bound = result.log_per_node, result.log_bound - np.log(result.nodes_at)
+        right.plot(result.hops[finite], per_node[finite] / NATS, "o-", color=COLOURS[0], label="measured")
+        right.plot(result.hops, bound / NATS, "--", color=COLOURS[1], label="topological bound")
+        right.set_xlabel("distance (hops)")
+        right.set_ylabel("influence of one node, log₁₀")
+        right.legend(loc="best")
+        svg = figure_svg(canvas)
+    return Figure(
+        id="squashing",
+        svg=svg,
+        alt=f"Influence comes from {result.reach:.2f} hops away on average, after {result.depth} layers.",
+        caption=(
+            f"Left: from how far the output at a node is influenced after {plural(result.depth, 'layer')}. Right: the "
+            "influence of a single node at each distance, and what the graph alone allows."
+        ),
+    )
+
+
+def remedies(study: GraphStudy) -> Figure | None:
+    """What each change did to the relative distance at the last layer."""
+    known = [r for r in study.remedies if np.isfinite(r.log_relative_distance).all()]
+    if not known:
+        return None
+    names = ["as it is", *(r.name for r in known)]
+    values = np.array([known[0].log_relative_distance[0], *(r.log_relative_distance[1] for r in known)]) / NATS
+    with drawing(5.6, 0.5 + 0.33 * len(names)) as canvas:
+        plane = canvas.add_subplot()
+        low = min(float(values.min()), -0.05)
+        plane.barh(names[::-1], values[::-1] - 1.05 * low, left=1.05 * low, color=[COLOURS[0]] * len(known) + [GREY])
+        plane.set_xlim(1.05 * low, 0)
+        plane.set_xlabel("log₁₀ of $d_M/|H|$ at the last layer (0: no collapse at all)")
+        svg = figure_svg(canvas)
+    return Figure(
+        id="remedies",
+        svg=svg,
+        width=0.85,
+        alt="Relative distance at the last layer for each change.",
+        caption="What is left of the differences between nodes at the last layer, as it is and with each change.",
+    )
+
+
+FIGURES: dict[str, Callable[[GraphStudy], Figure | None]] = {
+    "graph": graph_drawing,
+    "density": spectrum_density,
+    "collapse": collapse,
+    "frequencies": frequencies,
+    "gradients": gradients,
+    "squashing": squashing,
+    "remedies": remedies,
+}

@@ -1,0 +1,169 @@
+"""The analyses behind a propagation report, run one after the other and kept together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from dynsys.errors import AnalysisError
+from dynsys.graphs import (
+    Bottlenecks,
+    Graph,
+    GraphSpectrum,
+    Homophily,
+    SpectralDensity,
+    as_graph,
+    bottlenecks,
+    homophily,
+    spectral_density,
+    spectrum,
+)
+from dynsys.propagate.network import GraphNetwork
+from dynsys.propagate.result import Propagation
+from dynsys.propagate.run import checked_signal, propagation
+from dynsys.propagate.signals import Signals
+from dynsys.propagate.squashing import Sensitivity, sensitivity
+from dynsys.reporting.graph_remedies import Remedy, remedies
+from dynsys.types import AnyArray, Progress
+
+STAGES = 7
+DEEPEST = 8  # layers over which influence is followed
+FEW = 16  # columns of a signal on which influence is followed on large graphs
+LARGE = 2_000_000  # entries of a signal from which fewer columns stand for all in what is repeated
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GraphStudy:
+    """Everything a propagation report shows, as results; None where a part was left out, with its reason.
+
+    Attributes:
+        linear: the features under linear propagation, beside a network's own `propagation`.
+        left_out: what was not run, and why.
+    """
+
+    graph: Graph
+    network: GraphNetwork | None
+    features: AnyArray
+    signals: Signals
+    spectrum: GraphSpectrum
+    propagation: Propagation
+    linear: Propagation | None
+    influence: Sensitivity | None
+    density: SpectralDensity | None
+    narrow: Bottlenecks | None
+    homophily: Homophily | None
+    remedies: tuple[Remedy, ...]
+    left_out: tuple[str, ...]
+    seed: int
+    seconds: float
+
+
+def run_graph_study(
+    graph: Any,
+    network: GraphNetwork | None,
+    signals: Signals,
+    *,
+    depth: int | None = None,
+    normalization: str = "sym+loops",
+    budget_seconds: float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> GraphStudy:
+    """Run the analyses of a propagation report; those that begin after `budget_seconds` are left out."""
+    graph = as_graph(graph)
+    X = checked_signal(signals.features, graph.n_nodes)
+    steps = _Steps(budget_seconds, progress)
+    known = steps.always("measuring the ends of the spectrum", lambda: spectrum(graph, normalization, seed=seed))
+    common: dict[str, Any] = {
+        "normalization": normalization, "labels": signals.labels, "train": signals.train, "test": signals.test,
+        "spectrum": known, "seed": seed,
+    }  # fmt: skip
+    followed = steps.always(
+        "following the signal through the layers",
+        lambda: propagation(network, graph, X, depth, progress=steps.within, **common),
+    )
+    linear = None
+    if network is not None:
+        linear = steps.maybe(
+            "linear propagation",
+            lambda: propagation(
+                None, graph, X, depth or 64, bands=None, ranks=False, jacobians=False, gradients=False, **common
+            ),
+        )
+    few = X if network is not None or X.size <= LARGE else np.ascontiguousarray(X[:, :FEW])
+    influence = steps.maybe(
+        "influence by distance", lambda: _influence(graph, network, few, followed.depth, normalization, seed)
+    )
+    density = steps.maybe("spectral density", lambda: spectral_density(graph, normalization, seed=seed))
+    narrow = None
+    if graph.n_edges:
+        narrow = steps.maybe("bottleneck edges", lambda: bottlenecks(graph, 10, seed=seed))
+    found = steps.maybe("remedies", lambda: remedies(graph, network, few, followed, common, steps.late))
+    return GraphStudy(
+        graph=graph,
+        network=network,
+        features=X,
+        signals=signals,
+        spectrum=known,
+        propagation=followed,
+        linear=linear,
+        influence=influence,
+        density=density,
+        narrow=narrow,
+        homophily=None if signals.labels is None else homophily(graph, signals.labels),
+        remedies=() if found is None else found,
+        left_out=tuple(steps.left_out),
+        seed=seed,
+        seconds=time.monotonic() - steps.began,
+    )
+
+
+def _influence(
+    graph: Graph, network: GraphNetwork | None, X: AnyArray, depth: int, normalization: str, seed: int
+) -> Sensitivity:
+    depth = min(depth, DEEPEST)
+    fewer = 64 if graph.n_nodes <= 200_000 else 16
+    return sensitivity(
+        network, graph, X, depth, n_sources=fewer if network is None else 16, normalization=normalization, seed=seed
+    )
+
+
+class _Steps:
+    """Stages in their order, with progress and a limit of time."""
+
+    def __init__(self, budget: float | None, progress: Progress | None) -> None:
+        self.began = time.monotonic()
+        self.left_out: list[str] = []
+        self._budget, self._progress, self._done = budget, progress, 0
+
+    def late(self) -> bool:
+        """Whether the time is used up."""
+        return self._budget is not None and time.monotonic() - self.began > self._budget
+
+    def within(self, done: int, total: int, message: str) -> None:
+        """Progress of a stage."""
+        if self._progress is not None:
+            self._progress(self._done - 1, STAGES, f"{message} of {total}")
+
+    def always(self, what: str, work: Callable[[], Any]) -> Any:
+        """A stage that the report cannot do without."""
+        if self._progress is not None:
+            self._progress(self._done, STAGES, what)
+        self._done += 1
+        return work()
+
+    def maybe(self, what: str, work: Callable[[], Any]) -> Any:
+        """A stage that is left out when the time is used up, or when it fails."""
+        if self.late():
+            self.left_out.append(f"{what}: the time of {self._budget:g} s was used up")
+            return None
+        try:
+            return self.always(what, work)
+        except AnalysisError as error:
+            self.left_out.append(f"{what}: {error}")
+            return None

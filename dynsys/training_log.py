@@ -1,0 +1,79 @@
+"""Read what `watch` wrote."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from dynsys.errors import LoadError
+
+NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TrainingLog:
+    """The records of a training run.
+
+    Attributes:
+        header: what was watched. records: one per watched step, in order; see `training_watch.measured` for the keys.
+        broken: lines that could not be read, such as a last one that was cut off.
+    """
+
+    header: dict[str, Any]
+    records: tuple[dict[str, Any], ...]
+    broken: int
+    origin: str
+
+    def series(self, name: str) -> tuple[list[int], list[float]]:
+        """Steps and values of one recorded number, where it is there."""
+        found = [(r["step"], number(r[name])) for r in self.records if r.get(name) is not None]
+        return [step for step, _ in found], [value for _, value in found]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The numbers that records hold, `step` and `seconds` aside."""
+        plain = (k for r in self.records for k, v in r.items() if isinstance(v, (int, float)) or _is_word(v))
+        return tuple(dict.fromkeys(k for k in plain if k not in ("step", "seconds")))
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value in NUMBERS
+
+
+def number(value: Any) -> float:
+    """A number of the file, where the non-finite ones are words."""
+    return NUMBERS[value] if isinstance(value, str) else float(value)
+
+
+def read_training(path: str | Path) -> TrainingLog:
+    """The file that `watch` wrote.
+
+    Raises: LoadError where it is no such file, or holds no record.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise LoadError(f"there is no training file {str(path)!r}.") from None
+    except (OSError, UnicodeDecodeError):
+        raise LoadError(f"cannot read {str(path)!r} as text.") from None
+    entries = [_parsed(line) for line in lines]
+    header = entries[0] if entries else None
+    if header is None or "dynsys_training" not in header:
+        raise LoadError(f"{str(path)!r} was not written by dynsys.watch: its first line does not say so.")
+    records = [e for e in entries[1:] if e is not None and isinstance(e.get("step"), int)]
+    if not records:
+        raise LoadError(f"{str(path)!r} holds no record yet: training ended before the first one.")
+    return TrainingLog(header, tuple(records), len(entries) - 1 - len(records), path.name)
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,212 @@
+"""Watch a network while it trains: exponents, memory, gates and gradients every so often, into one file.
+
+The network is read, never written: its weights are copied out, no random state is drawn from, no graph is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from dynsys.combinators import as_map
+from dynsys.errors import AnalysisError, DynsysError, InputError
+from dynsys.gate_times import own_factors
+from dynsys.gradients import FORGOTTEN, lag_ladder
+from dynsys.jsonable import dumps
+from dynsys.limits import one_blas_thread
+from dynsys.maps import Map
+from dynsys.orbits import start_columns
+from dynsys.readings.linear import Linearization
+from dynsys.trials import as_trials
+from dynsys.types import Array
+
+FORMAT = 1
+PROBE_STEPS, PROBE_SEQUENCES = 100, 8
+"""How much of the given inputs is used at each record."""
+CLOSED, OPEN = 0.05, 0.95
+"""A gate that keeps less, or more, than this share is called saturated."""
+
+
+@final
+class Watcher:
+    """Called once per training step; see `watch`."""
+
+    def __init__(self, model: Any, path: str | os.PathLike[str], inputs: Any, every: int, overhead: float) -> None:
+        if int(every) != every or every < 1:
+            raise InputError(f"`every` must be a whole number of steps, at least 1; got {every!r}.")
+        if not 0 < overhead <= 1:
+            raise InputError(f"`overhead` is a share of the training time, above 0 and up to 1; got {overhead!r}.")
+        self._model, self._every, self._overhead = model, int(every), float(overhead)
+        f = self._map()
+        trials = as_trials(f, inputs)
+        self._inputs = trials.inputs[:PROBE_STEPS, :PROBE_SEQUENCES]
+        self._file = Path(path)
+        # The first pass imports and compiles; it is made before the clock starts, and shows mistakes here.
+        with one_blas_thread(), np.errstate(all="ignore"), contextlib.suppress(AnalysisError):
+            measured(f, self._inputs)
+        self._began = time.perf_counter()
+        self._spent, self._latest, self.records, self.skipped = 0.0, 0.0, 0, 0
+        head = {
+            "dynsys_training": FORMAT, "model": f.name, "state_size": f.state_size, "every": self._every,
+            "probe_steps": len(self._inputs), "probe_sequences": self._inputs.shape[1],
+        }  # fmt: skip
+        try:
+            self._file.write_text(dumps(head) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {str(self._file)!r}: {error.strerror or error}.") from None
+
+    def _map(self) -> Map:
+        """The network as it is now; a function of no arguments is asked for it."""
+        is_source = (
+            callable(self._model) and not hasattr(self._model, "state_dict") and not hasattr(self._model, "step")
+        )
+        return as_map(self._model() if is_source else self._model)
+
+    def __call__(self, step: int, **values: float) -> bool:
+        """One training step has been made, or is about to be.
+
+        Args:
+            step: its number. values: what else to record, e.g. loss=float(loss).
+
+        Returns: whether a record was written. Steps between two records cost a comparison; a record that would take
+        more than the allowed share of the time so far is left out and counted in `skipped`.
+        """
+        if step % self._every:
+            return False
+        began = time.perf_counter()
+        due = self._spent + self._latest <= self._overhead * (began - self._began)
+        if self.records and not due and self._overhead < 1:
+            self.skipped += 1
+            return False
+        record: dict[str, Any] = {"step": int(step), "seconds": round(began - self._began, 3)}
+        record |= {name: _plain(value) for name, value in values.items()}
+        try:
+            # A network that diverges overflows here: that is a record, not a warning in the user's loop.
+            with one_blas_thread(), np.errstate(all="ignore"):
+                record |= measured(self._map(), self._inputs)
+            norms = _gradient_norms(self._model)
+            record |= {} if norms is None else {"gradient_norm": norms}
+        except DynsysError as error:  # a network that has just diverged is what the file is for
+            record["failure"] = str(error)
+        self._latest = time.perf_counter() - began
+        self._spent += self._latest
+        self.records += 1
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(json.loads(dumps(record))) + "\n")
+        return True
+
+    @property
+    def overhead(self) -> float:
+        """Share of the time since the start that watching has taken."""
+        return self._spent / max(time.perf_counter() - self._began, 1e-9)
+
+
+def watch(
+    model: Any, path: str | os.PathLike[str], inputs: Any, *, every: int = 100, overhead: float = 0.05
+) -> Watcher:
+    """Record exponents, horizon, gates and gradients by lag while a network trains.
+
+    Args:
+        model: a PyTorch module with one recurrent network in it, or a function of no arguments that returns what
+            `as_map` reads (for Keras or JAX: a cell built from the present weights).
+        path: the file, one JSON object per line; an existing one is replaced.
+        inputs: (T, m) or (T, batch, m), or tokens: typical inputs, of which the first 100 steps of 8 sequences are
+            used, the same every time.
+        every: steps between records. overhead: the share of the training time that records may take; 1 leaves
+            none out.
+
+    Returns: a Watcher, to be called as `watcher(step, loss=...)` in the loop, after `backward()` if gradients are to be
+        recorded. `dynsys report MODEL --training path` draws the file.
+    """
+    return Watcher(model, path, inputs, every, overhead)
+
+
+def _plain(value: Any) -> float:
+    return float(value)
+
+
+def measured(f: Map, inputs: Array) -> dict[str, Any]:
+    """What is recorded, from one pass over inputs (T, B, m), forward and back.
+
+    Keys: `exponent`, nats per step, the mean growth of one random difference over the pass, its first fifth left out,
+    with `exponent_error` over sequences; `lags` and `log_gradient`, the log norm of a random gradient of the last
+    state, back over each lag; `horizon`, the last of these lags with a norm of 1/100 or more, null if all;
+    `gate_median`, steps, and `gate_saturated`, the share of the gates that keep less than 5 or more than 95 %.
+    """
+    state, _ = start_columns(f, None, inputs)
+    batch = state.shape[1]
+    generator = np.random.default_rng(0)
+    tangent = generator.standard_normal((f.state_size, batch, 1))
+    links: list[Linearization] = []
+    growth = np.zeros((len(inputs), batch))
+    for t in range(len(inputs)):
+        links.append(f.linearize_columns(state, inputs[t].T))
+        state = links[-1].next_state
+        if not np.isfinite(state).all():
+            raise AnalysisError(f"the state is not finite after {t + 1} steps: the network has diverged.")
+        tangent = links[-1].push(tangent)
+        size = np.linalg.norm(tangent[..., 0], axis=0)
+        with np.errstate(divide="ignore"):
+            growth[t] = np.log(size)
+        tangent = tangent / np.where(size > 0, size, 1.0)[:, np.newaxis]
+    rates = growth[len(inputs) // 5 :].mean(axis=0)
+    lags, norms = _backward(f, links, generator)
+    above = norms >= FORGOTTEN
+    record: dict[str, Any] = {
+        "exponent": float(rates.mean()),
+        "exponent_error": float(rates.std(ddof=1) / math.sqrt(batch)) if batch > 1 else None,
+        "lags": lags,
+        "log_gradient": norms,
+        "horizon": None if above[-1] else int(np.asarray(lags)[above].max(initial=0)),
+    }
+    return record | _gates(f, inputs)
+
+
+def _backward(f: Map, links: list[Linearization], generator: np.random.Generator) -> tuple[list[int], Array]:
+    """Lags and the log norm over them (root mean square over sequences) of a random unit gradient of the last state."""
+    batch = links[0].next_state.shape[1]
+    flowing = generator.standard_normal((f.state_size, batch, 1))
+    flowing /= np.linalg.norm(flowing, axis=0)
+    log = np.zeros(batch)
+    lags = lag_ladder(len(links))
+    norms = []
+    for lag in range(1, len(links) + 1):
+        flowing = links[-lag].pull(flowing, input=False).state
+        size = np.linalg.norm(flowing[..., 0], axis=0)
+        with np.errstate(divide="ignore"):
+            log = log + np.log(size)
+        flowing = flowing / np.where(size > 0, size, 1.0)[:, np.newaxis]
+        if lag in lags:
+            norms.append(0.5 * (np.logaddexp.reduce(2 * log) - math.log(batch)))
+    return lags, np.array(norms)
+
+
+def _gates(f: Map, inputs: Array) -> dict[str, Any]:
+    try:
+        factors = own_factors(f, None, inputs)
+    except AnalysisError:
+        return {}
+    kept = (factors != 0).any(axis=(0, 2))
+    if not kept.any():
+        return {}
+    values = np.abs(factors[:, kept])
+    with np.errstate(divide="ignore"):
+        log = np.log(values).mean(axis=(0, 2))
+        times = np.where(log < 0, -1 / np.minimum(log, -0.0), np.inf)
+    saturated = ((values < CLOSED) | (values > OPEN)).mean()
+    return {"gate_median": float(np.median(times)), "gate_saturated": float(saturated)}
+
+
+def _gradient_norms(model: Any) -> float | None:
+    """|gradient|_2 over all parameters of a PyTorch module, as backward() left it; None without one."""
+    if not hasattr(model, "parameters") or not hasattr(model, "state_dict"):
+        return None
+    squares = [float(p.grad.detach().double().square().sum()) for p in model.parameters() if p.grad is not None]
+    return math.sqrt(sum(squares)) if squares else None

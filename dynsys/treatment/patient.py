@@ -1,0 +1,122 @@
+"""The network under treatment: its cells, its task, and the measurements that the rules share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, final
+
+import numpy as np
+
+from dynsys.combinators import as_map, stack
+from dynsys.composed_maps import Stacked
+from dynsys.gate_times import GateTimes, gate_time_constants
+from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
+from dynsys.maps import CellMap, Map
+from dynsys.through_time import bptt
+from dynsys.types import Array
+
+LEAST_STEPS = 2000
+"""Of the run that the largest exponent is measured on."""
+MOST_SEQUENCES = 64
+"""Whose gradients are taken one by one."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What the network is trained for: inputs (T, batch, m), and targets with a loss where they are known."""
+
+    inputs: Array
+    targets: Any = None
+    loss: Literal["cross-entropy", "squared"] | None = None
+    at: Literal["all", "last"] = "all"
+    readout: Any = None
+
+    @property
+    def length(self) -> int:
+        """Steps per sequence, T."""
+        return len(self.inputs)
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is a loss to differentiate."""
+        return self.targets is not None and self.loss is not None and self.readout is not None
+
+    def part(self, sequences: Any) -> Task:
+        """The task on some of its sequences."""
+        targets = None
+        if self.targets is not None:
+            array = np.asarray(self.targets)
+            targets = array[:, sequences] if self.at == "all" else array[sequences]
+        return dataclasses.replace(self, inputs=self.inputs[:, sequences], targets=targets)
+
+    def halves(self) -> tuple[Task, Task]:
+        """Even and odd sequences: one half to decide on, the other to check."""
+        return self.part(slice(0, None, 2)), self.part(slice(1, None, 2))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """A map, its task, and the lag that the task asks for, in steps."""
+
+    f: Map
+    task: Task
+    task_lag: int
+    seed: int
+
+    @cached_property
+    def cells(self) -> tuple[Any, ...] | None:
+        """The cells from the input side, where the map is one cell or a stack of cells."""
+        return _cells(self.f)
+
+    def with_cells(self, cells: Sequence[Any]) -> Patient:
+        """The same network with other cells."""
+        changed = as_map(cells[0]) if len(cells) == 1 else stack(*cells)
+        changed.initial_state = self.f.initial_state
+        return dataclasses.replace(self, f=changed)
+
+    @cached_property
+    def lyapunov(self) -> LyapunovSpectrum:
+        """The largest exponent, with the sequences run one after the other without reset."""
+        return self.exponents(1, self.seed)
+
+    def exponents(self, k: int, seed: int) -> LyapunovSpectrum:
+        """The k largest exponents under the task's inputs without reset, the sequences in the order of the seed."""
+        inputs = self.task.inputs
+        order = np.random.default_rng(seed).permutation(inputs.shape[1])
+        whole = inputs[:, order].swapaxes(0, 1).reshape(inputs.shape[0] * inputs.shape[1], inputs.shape[2])
+        steps = max(len(whole), LEAST_STEPS)
+        driving = whole[np.resize(np.arange(len(whole)), steps)]
+        return lyapunov_spectrum(self.f, None, driving, k, discard=min(500, steps // 4), seed=seed)
+
+    @cached_property
+    def gates(self) -> GateTimes:
+        """Along the sequences."""
+        return gate_time_constants(self.f, None, self.task.inputs)
+
+    @cached_property
+    def gradient_norms(self) -> Array:
+        """|gradient of the loss by all parameters|_2 of each sequence alone."""
+        count = min(self.task.inputs.shape[1], MOST_SEQUENCES)
+        return np.array([gradient_norm(self.f, self.task.part(slice(b, b + 1))) for b in range(count)])
+
+
+def gradient_norm(f: Map, task: Task) -> float:
+    """Of the mean loss over the task's sequences, over all parameters of the map."""
+    assert task.loss is not None
+    found = bptt(f, task.readout, task.inputs, task.targets, task.loss, at=task.at, lags=0)
+    return float(np.sqrt(sum(np.square(g).sum() for g in found.parameters.values())))
+
+
+def _cells(f: Map) -> tuple[Any, ...] | None:
+    if isinstance(f, CellMap):
+        return (f.cell,)
+    if isinstance(f, Stacked):
+        parts = [_cells(layer) for layer in f.layers]
+        return None if any(p is None for p in parts) else tuple(c for p in parts if p is not None for c in p)
+    inner = getattr(f, "inner", None)
+    return _cells(inner) if isinstance(inner, Map) else None

@@ -1,0 +1,119 @@
+"""`dynsys propagate` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+import scipy.sparse
+from click.testing import CliRunner
+
+from dynsys.cli import main
+
+GRAPH = nx.barbell_graph(5, 2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "graph.csv").write_text("\n".join(f"{a},{b}" for a, b in GRAPH.edges()))
+    generator = np.random.default_rng(0)
+    np.savez(tmp_path / "X.npz", features=generator.standard_normal((12, 3)))
+    np.savez(tmp_path / "short.npz", features=np.ones((11, 3)))
+    weights = {"conv1.lin.weight": generator.standard_normal((3, 3)), "conv1.bias": generator.standard_normal(3)}
+    np.savez(tmp_path / "net.npz", **weights)
+    return tmp_path
+
+
+def run(*arguments: object) -> object:
+    return CliRunner().invoke(main, ["propagate", *map(str, arguments)])
+
+
+def test_quick_json_is_the_propagation_itself(folder: Path) -> None:
+    result = run(folder / "graph.csv", "--features", folder / "X.npz", "--depth", 9, "--quick", "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert len(said["energy"]) == len(said["collapse_distance"]) == 10
+    assert said["normalization"] == "sym+loops"
+    assert said["rate"] == pytest.approx(np.log(said["lambda_star"]), abs=0.05)
+
+
+def test_a_report_with_a_model(folder: Path) -> None:
+    out = folder / "report"
+    result = run(
+        folder / "graph.csv", folder / "net.npz", "--features", folder / "X.npz", "--depth", 6, "--out", out,
+        "--format", "html", "--format", "json", "--json", "--nonlinearity", "tanh",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    stored = json.loads((out / "report.json").read_text())
+    assert said["depth"] == stored["propagation"]["depth"] == 6
+    assert {finding["id"] for finding in stored["findings"]} >= {"smoothing-rate", "propagation-note"}
+    page = (out / "report.html").read_text()
+    for section in ("The graph", "Collapse with depth", "Gradients through depth", "Squashing and bottlenecks"):
+        assert section in page
+    assert "What would change it" in page
+
+
+def test_the_time_can_be_limited(folder: Path) -> None:
+    out = folder / "report"
+    result = run(folder / "graph.csv", "--budget-seconds", 0, "--out", out, "--format", "json", "--depth", 4)
+    assert result.exit_code == 0, result.output
+    stored = json.loads((out / "report.json").read_text())
+    assert "part-left-out" in {finding["id"] for finding in stored["findings"]}
+    assert "influence" not in stored
+
+
+def test_failing_on_a_severity(folder: Path) -> None:
+    result = run(
+        folder / "graph.csv", "--depth", 900, "--out", folder / "r", "--format", "json", "--fail-on", "warning"
+    )
+    assert result.exit_code == 1
+    assert "signal-collapses" in result.output
+
+
+def test_string_names_labels_and_sparse_features(folder: Path) -> None:
+    (folder / "named.csv").write_text("\n".join(f"a{a},a{b}" for a, b in GRAPH.edges()))
+    assert run(folder / "named.csv", "--depth", 3, "--quick").exit_code == 0
+    scipy.sparse.save_npz(folder / "sparse.npz", scipy.sparse.csr_array(np.eye(12)))
+    result = run(folder / "graph.csv", "--features", folder / "sparse.npz", "--depth", 3, "--quick", "--json")
+    assert json.loads(result.stdout)["norm"][0] == pytest.approx(np.sqrt(12))
+    edges = np.array(list(GRAPH.edges())).T
+    labelled = {"labels": np.repeat([0, 1], 6), "train_idx": np.array([0, 11]), "test_idx": np.arange(1, 11)}
+    np.savez(folder / "full.npz", edges=edges, features=np.eye(12), **labelled)
+    result = run(folder / "full.npz", "--depth", 3, "--quick", "--json", "--rows-to-one")
+    assert json.loads(result.stdout)["probe"][3] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("missing.csv",), "there is no file"),
+        (("graph.csv", "--features", "short.npz"), "the graph has 12 nodes, `features` has 11 rows"),
+        (("graph.csv", "--features", "net.npz"), "features need an array"),
+        (("graph.csv", "X.npz"), "cannot load"),
+        (("graph.csv", "--module", "encoder"), "about a MODEL"),
+        (("graph.csv", "examples/flipflop_gru.pt"), "no graph convolutions"),
+        (("empty.csv",), "no lines"),
+        (("negative.csv",), "negative"),
+        (("nan.csv",), "finite"),
+    ],
+)
+def test_mistakes_are_answered_with_one_line(folder: Path, arguments: tuple[str, ...], words: str) -> None:
+    (folder / "empty.csv").write_text("")
+    (folder / "negative.csv").write_text("0,1,-1\n1,2,1\n")
+    (folder / "nan.csv").write_text("0,1,nan\n1,2,1\n")
+    known = {p.name for p in folder.iterdir()} | {"missing.csv"}
+    given = [folder / a if a in known else a for a in arguments]
+    result = run(*given, "--quick")
+    assert result.exit_code == 2, result.output
+    assert words in result.output.replace("\n", " ")
+    assert "Traceback" not in result.output
+
+
+def test_a_graph_network_is_sent_to_the_right_command(folder: Path) -> None:
+    result = CliRunner().invoke(main, ["report", str(folder / "net.npz"), "--out", str(folder / "r")])
+    assert result.exit_code == 2
+    assert "dynsys propagate GRAPH MODEL" in result.output
