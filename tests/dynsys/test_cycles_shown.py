@@ -35,9 +35,9 @@ def test_the_command_lists_cycles_in_json_and_in_the_file(flipping: Path, tmp_pa
     assert {p: c["completeness"]["found"] for p, c in data["cycles"].items()} == {"2": 4, "3": 0}
     with np.load(out) as file:
         assert file["states"].shape == (1, 2)
-        assert file["cycles2/states"].shape == (4, 2, 2)
-        assert file["cycles2/multipliers"].shape == (4, 2)
-        assert file["cycles3/states"].shape == (0, 3, 2)
+        assert file["cycles_2_states"].shape == (4, 2, 2)
+        assert file["cycles_2_multipliers"].shape == (4, 2)
+        assert file["cycles_3_states"].shape == (0, 3, 2)
 
 
 def test_the_command_prints_a_table_per_period(flipping: Path) -> None:
