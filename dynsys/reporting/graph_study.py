@@ -22,6 +22,7 @@ from dynsys.graphs import (
     spectral_density,
     spectrum,
 )
+from dynsys.propagate.bands import EDGES
 from dynsys.propagate.network import GraphNetwork
 from dynsys.propagate.result import Propagation
 from dynsys.propagate.run import checked_signal, propagation
@@ -33,6 +34,7 @@ from dynsys.types import AnyArray, Progress
 STAGES = 7
 DEEPEST = 8  # layers over which influence is followed
 FEW = 8  # columns of a signal on which influence is followed on large graphs
+MANY_NODES = 50_000  # from which the density takes fewer probes, whose errors fall with the number of nodes
 LARGE = 2_000_000  # entries of a signal from which fewer columns stand for all in what is repeated
 
 
@@ -85,7 +87,9 @@ def run_graph_study(
     }  # fmt: skip
     followed = steps.always(
         "following the signal through the layers",
-        lambda: propagation(network, graph, X, depth, progress=steps.within, **common),
+        lambda: propagation(
+            network, graph, X, depth, progress=steps.within, bands=EDGES if X.size <= LARGE else None, **common
+        ),
     )
     linear = None
     if network is not None:
@@ -99,7 +103,8 @@ def run_graph_study(
     influence = steps.maybe(
         "influence by distance", lambda: _influence(graph, network, few, followed.depth, normalization, seed)
     )
-    density = steps.maybe("spectral density", lambda: spectral_density(graph, normalization, seed=seed))
+    probes = None if graph.n_nodes <= MANY_NODES else 16
+    density = steps.maybe("spectral density", lambda: spectral_density(graph, normalization, probes=probes, seed=seed))
     narrow = None
     if graph.n_edges:
         narrow = steps.maybe("bottleneck edges", lambda: bottlenecks(graph, 10, seed=seed))
