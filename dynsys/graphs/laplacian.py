@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -21,6 +22,7 @@ from dynsys.types import Array, Integers, Progress
 
 DENSE = 3000  # nodes of a component up to which dense inverses are formed
 DIRECT = 20_000  # nodes up to which a sparse factor is made where conjugate gradients are slow
+TOGETHER_UP_TO = 300  # nodes of small components whose dense inverses are formed at once
 PATIENCE = 400  # steps after which they are
 CORE = 2_000  # branching nodes up to which a factor stays small however many nodes there are
 TOGETHER = 16  # right-hand sides solved at once
@@ -63,6 +65,21 @@ class Laplacian:
     def sizes(self) -> Integers:
         """Nodes of each component."""
         return np.bincount(self.graph.components)
+
+    def dense_inverses(self, wanted: Any) -> Iterator[tuple[Integers, DenseInverse]]:
+        """(nodes, inverse) for the components in which a node is `wanted`, (n,) bool, small components together."""
+        labels = self.graph.components
+        chosen = np.unique(labels[wanted])
+        if not len(chosen):
+            return
+        order = np.argsort(labels, kind="stable").astype(np.int64)
+        ends = np.concatenate([[0], np.cumsum(self.sizes)])
+        # A new chunk where the nodes before it fill one; a large component is one by itself.
+        large = self.sizes[chosen] >= TOGETHER_UP_TO
+        chunk = np.cumsum(np.where(large, 0, self.sizes[chosen])) // TOGETHER_UP_TO
+        for part in np.split(chosen, np.flatnonzero((np.diff(chunk) > 0) | large[1:] | large[:-1]) + 1):
+            nodes = np.concatenate([order[ends[label] : ends[label + 1]] for label in part.tolist()])
+            yield nodes, DenseInverse.of(self.matrix[nodes][:, nodes], self.kept[nodes])
 
     def centred(self, X: Array) -> Array:
         """X (n, k) without its mean over each component."""
@@ -175,10 +192,10 @@ def branching_nodes(simple: Any) -> int:
 @final
 @dataclass(frozen=True, eq=False)
 class DenseInverse:
-    """The inverse of a connected Laplacian with its first node held at zero.
+    """The inverse of a Laplacian with one node of each component held at zero.
 
     Attributes:
-        G: (n, n), a row and a column of zeros for the first node. relative_error: an estimate for differences
+        G: (n, n), rows and columns of zeros for the nodes held. relative_error: an estimate for differences
             x^T G x, from the largest entry of I - L G; the entries of G themselves have rounding beside it.
     """
 
@@ -186,19 +203,24 @@ class DenseInverse:
     relative_error: float
 
     @classmethod
-    def of(cls, matrix: Any) -> DenseInverse:
-        """By Cholesky's method. Improving it with residuals in the same precision would gain nothing."""
-        n = matrix.shape[0]
-        G = np.zeros((n, n))
-        if n == 1:
+    def of(cls, matrix: Any, kept: Any) -> DenseInverse:
+        """By Cholesky's method. Improving it with residuals in the same precision would gain nothing.
+
+        Args:
+            matrix: (n, n) Laplacian. kept: (n,) bool, all nodes but one of each component.
+        """
+        G = np.zeros(matrix.shape)
+        free = np.flatnonzero(kept)
+        if not len(free):
             return cls(G, 0.0)
-        inner = scipy.sparse.csr_array(matrix[1:, 1:])
+        inner = scipy.sparse.csr_array(matrix[free][:, free])
         with one_blas_thread():
             factor, failed = lapack.dpotrf(inner.toarray(), lower=1)
             inverse, failed_too = lapack.dpotri(factor, lower=1)
             if failed or failed_too:
                 raise AnalysisError("the Laplacian is singular to rounding: its edge weights differ by too much.")
-            G[1:, 1:] = np.tril(inverse) + np.tril(inverse, -1).T
-            defect = inner @ G[1:, 1:]
-        defect[np.diag_indices(n - 1)] -= 1.0
+            inverse = np.tril(inverse) + np.tril(inverse, -1).T
+            defect = inner @ inverse
+        defect[np.diag_indices(len(free))] -= 1.0
+        G[np.ix_(free, free)] = inverse
         return cls(G, 8.0 * float(np.abs(defect).max()))

@@ -12,7 +12,7 @@ from dynsys import seeds
 from dynsys.errors import InputError
 from dynsys.graphs.edge_lists import as_columns
 from dynsys.graphs.graph import Graph
-from dynsys.graphs.laplacian import DENSE, DenseInverse, Laplacian
+from dynsys.graphs.laplacian import DENSE, Laplacian
 from dynsys.graphs.reading import as_graph
 from dynsys.types import Array, Integers, Progress
 
@@ -172,23 +172,19 @@ def _exact(laplacian: Laplacian, ends: Integers) -> tuple[Array, Array]:
         )
     values, errors = np.zeros(ends.shape[1]), np.zeros(ends.shape[1])
     place = np.empty(graph.n_nodes, dtype=np.int64)
-    for label, at in _by_component(graph, ends):
-        nodes = np.flatnonzero(graph.components == label)
+    wanted = np.zeros(graph.n_nodes, dtype=bool)
+    wanted[ends.ravel()] = True
+    order = np.argsort(graph.components[ends[0]], kind="stable")
+    labels = graph.components[ends[0, order]]
+    for nodes, inverse in laplacian.dense_inverses(wanted):
         place[nodes] = np.arange(len(nodes))
-        inverse = DenseInverse.of(laplacian.matrix[nodes][:, nodes])
-        G = inverse.G
+        first, last = np.searchsorted(labels, [graph.components[nodes[0]], graph.components[nodes[-1]] + 1])
+        at, G = order[first:last], inverse.G
         u, v = place[ends[0, at]], place[ends[1, at]]
         values[at] = (G[u, u] - G[u, v]) + (G[v, v] - G[u, v])
         # The last term is what cancels.
         errors[at] = inverse.relative_error * values[at] + 4 * EPS * (G[u, u] + G[v, v])
     return values, errors
-
-
-def _by_component(graph: Graph, ends: Integers) -> list[tuple[int, Any]]:
-    labels = graph.components[ends[0]]
-    order = np.argsort(labels, kind="stable")
-    cuts = np.flatnonzero(np.diff(labels[order])) + 1
-    return [(int(labels[at[0]]), at) for at in np.split(order, cuts) if len(at)]
 
 
 def _solves(laplacian: Laplacian, ends: Integers, tol: float, progress: Progress | None) -> tuple[Array, Array, str]:

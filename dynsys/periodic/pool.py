@@ -112,7 +112,11 @@ class Pool:
         self.add(p, given, "given start")
         if not count:
             return
-        self.add(p, from_where.trajectories(f, self._settled(), self.input, p, WINDOW, count // 4), "trajectory")
+        self.add(
+            p,
+            from_where.trajectories(f, self._settled()[: max(8, count)], self.input, p, WINDOW, count // 4),
+            "trajectory",
+        )
         for d in divisors(p)[:-1]:
             self.add(p, self._ripples(d, p, count), "ripple on a shorter orbit")
         others = [found.orbits[:PHASES].reshape(-1, f.state_size) for d, found in self.by_period.items() if d != p]

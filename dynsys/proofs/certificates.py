@@ -11,7 +11,7 @@ import numpy as np
 from dynsys.types import Array, Booleans, Complex, Integers
 
 STATEMENT = (
-    "Speaks of the map in real arithmetic, with the float64 parameters as they are loaded and the input stated here; "
+    "A certificate speaks of the map in real arithmetic with the loaded float64 parameters and the stated input, "
     "not of its iteration in floating point, nor of a float32 original."
 )
 

@@ -213,7 +213,7 @@ class _Search:
                 # Exactly one point is in there, but it could not be pinned down: it stays open.
                 self.given_up.append((low[:, [at]], high[:, [at]]))
         go_on = ~said.empty & ~said.single
-        new_low, new_high = self._outside_known(said.low[:, go_on], said.high[:, go_on])
+        new_low, new_high, pull = (part[:, go_on] for part in (said.low, said.high, said.pull))
         if not new_low.shape[1]:
             return
         width = new_high - new_low
@@ -221,7 +221,7 @@ class _Search:
         small = width.max(axis=0) <= SMALLEST * size
         if small.any():
             self._pin_down(new_low[:, small], new_high[:, small])
-        self._halve(new_low[:, ~small], new_high[:, ~small])
+        self._halve(new_low[:, ~small], new_high[:, ~small], pull[:, ~small])
 
     def _outside_known(self, low: Array, high: Array) -> tuple[Array, Array]:
         """Without the boxes inside the ball of uniqueness of a proven point: its only point is known."""
@@ -261,10 +261,12 @@ class _Search:
             x = x + move
         return x
 
-    def _halve(self, low: Array, high: Array) -> None:
+    def _halve(self, low: Array, high: Array, pull: Array) -> None:
         if not low.shape[1]:
             return
-        widest = (high - low).argmax(axis=0)
+        width = high - low
+        # A coordinate that a box is thin in already is not halved, however strongly it acts.
+        widest = np.where(width > 0.01 * width.max(axis=0), pull, -1.0).argmax(axis=0)
         column = np.arange(low.shape[1])
         at = low[widest, column] + CUT * (high - low)[widest, column]
         upper_low, lower_high = low.copy(), high.copy()

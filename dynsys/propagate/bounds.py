@@ -23,12 +23,20 @@ class Bound:
     Attributes:
         log_distance: (depth + 1,) nats; inf from where no bound is known.
         factors: (depth,) nats: ln(Lip s lambda* + |r|) of each layer, whether or not it bounds the layer.
-        reason: why it is no bound, in words; "" where it is one.
+        reason: why it is no bound, in words; "" where it is one. driven: (depth,) whether biases or repeated inputs
+            push the signal out of the collapse subspace at each layer.
     """
 
     log_distance: Array
     factors: Array
     reason: str
+    driven: tuple[bool, ...]
+
+    def reason_from(self, first: int) -> str:
+        """Why the factors of the layers from `first` on bound no rate; "" where they do."""
+        if self.reason or not any(self.driven[first:]):
+            return self.reason
+        return "biases or repeated inputs drive the signal: the bound on the distance includes them, the rate does not"
 
 
 def distance_bound(A: Propagator, layers: Sequence[Layer], gap: Gap, log_start: float) -> Bound:
@@ -58,11 +66,8 @@ def distance_bound(A: Propagator, layers: Sequence[Layer], gap: Gap, log_start: 
             )
         now = math.inf if reason else _sum(now + factors[-1], _log(steep * added) + twisted)
         log.append(now)
-    if not reason and any(known[id(layer)][1] > 0 for layer in layers):
-        reason = (
-            "biases or repeated inputs drive the signal: the bound on the distance includes them, the rate does not"
-        )
-    return Bound(np.array(log), np.array(factors), reason)
+    driven = tuple(known[id(layer)][1] > 0 for layer in layers)
+    return Bound(np.array(log), np.array(factors), reason, driven)
 
 
 def _added(A: Propagator, layer: Layer) -> float:

@@ -186,7 +186,7 @@ class _Run:
             rate_error=error,
             rate_from=first,
             rate_bound=float(bound.factors[min(first, depth - 1) :].mean()),
-            bound_reason=bound.reason,
+            bound_reason=bound.reason_from(min(first, depth - 1)),
             rate_predicted=None if tail is None else predicted_rate(tail, gap),
             effective_depth=rates.effective_depth(
                 table["log_distance"], table["log_norm"], self._settings.collapse_tol

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -56,19 +56,32 @@ class Form:
     def __bool__(self) -> bool:
         return bool(self.terms or self.nested or self.columns)
 
+    def without(self, seeds: Collection[int]) -> Form:
+        """The form less its flat terms for these seeds; nested ones stay."""
+        terms = tuple(t for t in self.terms if t.seed not in seeds)
+        return Form(terms, self.nested, tuple(c for c in self.columns if c.seed not in seeds))
+
+
+def seeds_of(form: Form) -> set[int]:
+    """The seeds that the form is not zero for."""
+    own = {t.seed for t in form.terms} | {c.seed for c in form.columns}
+    return own.union(*(seeds_of(n.inner) for n in form.nested))
+
 
 def multiplied(matrix: Array, form: Form) -> Form:
     """matrix @ form: terms that all samples share stay shared, the others become one nested product."""
     varying = tuple(t for t in form.terms if not is_constant(t.left))
     shared = tuple(Term(1.0, t.seed, product_with(matrix, t)) for t in form.terms if is_constant(t.left))
-    if not form.nested and all(t.matrix is None for t in varying):
-        # The matrix with its columns scaled; of one that has been scaled already, where its left factor is shared.
-        columns = tuple(Columns(1.0, t.seed, matrix, t.left) for t in varying)
-        if all(is_constant(c.left) for c in form.columns):
-            again = (Columns(1.0, c.seed, product_with(matrix, Term(c.left, c.seed, c.matrix)), c.right)
-                     for c in form.columns)  # fmt: skip
-            return Form(shared, (), (*columns, *again))
-    return Form(shared, (Nested(1.0, matrix, Form(varying, form.nested, form.columns)),))
+    # Seeds that only diagonals lead to: the matrix with its columns scaled. If it has been scaled already, the product
+    # with it, where its left factor is shared by all samples.
+    within = {t.seed for t in varying if t.matrix is not None}.union(*(seeds_of(n.inner) for n in form.nested))
+    within |= {c.seed for c in form.columns if not is_constant(c.left)}
+    columns = [Columns(1.0, t.seed, matrix, t.left) for t in varying if t.seed not in within]
+    for c in form.columns:
+        if c.seed not in within:
+            columns.append(Columns(1.0, c.seed, product_with(matrix, Term(c.left, c.seed, c.matrix)), c.right))
+    inner = Form(varying, form.nested, form.columns).without({c.seed for c in columns})
+    return Form(shared, (Nested(1.0, matrix, inner),) if inner else (), tuple(columns))
 
 
 def is_one(left: Any) -> bool:

@@ -14,6 +14,7 @@ kind is written entry by entry, in blocks of rows that stay in the processor's c
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -33,6 +34,7 @@ from dynsys.readings.forms import (
     reindexed,
     rows_by_samples,
     scaled_rows,
+    seeds_of,
 )
 from dynsys.readings.tape import (
     Broadcast,
@@ -103,6 +105,10 @@ class StackedRows:
         return None
 
 
+Products = dict[tuple[int, int, tuple[int, ...]], Array]
+"""Products of nested terms, by their key, for all samples."""
+
+
 class Structure:
     """The dense derivatives of values on a tape with respect to `seeds`, for one batch of `samples` columns."""
 
@@ -110,7 +116,7 @@ class Structure:
         self._samples = samples
         self._cache = cache
         ends = [0, *itertools.accumulate(seed.shape[0] for seed in seeds)]
-        self._seeds = [slice(a, b) for a, b in itertools.pairwise(ends)]
+        self._seeds = {seed: slice(a, b) for seed, (a, b) in enumerate(itertools.pairwise(ends))}
         self._columns = ends[-1]
         self._forms = {id(seed): Form((Term(1.0, k, None),)) for k, seed in enumerate(seeds)}
         self._tape = tape
@@ -162,24 +168,44 @@ class Structure:
     def _covers(self, form: Form) -> bool:
         """Whether the terms have a matrix for every seed, so that every entry gets written."""
         written = {t.seed for t in form.terms if t.matrix is not None} | {c.seed for c in form.columns}
-        return written == set(range(len(self._seeds)))
+        return written == set(self._seeds)
 
-    def _shared_products(self, forms: Sequence[Form]) -> dict[tuple[int, int], Array]:
+    def _narrowed(self, seeds: Sequence[int]) -> Structure:
+        """The same for neighbouring seeds alone."""
+        narrow = copy.copy(self)
+        start = self._seeds[seeds[0]].start
+        narrow._seeds = {s: slice(self._seeds[s].start - start, self._seeds[s].stop - start) for s in seeds}
+        narrow._columns = self._seeds[seeds[-1]].stop - start
+        return narrow
+
+    def _deep(self, form: Form) -> tuple[int, ...]:
+        """The seeds from the first to the last that the nested terms reach."""
+        reached = set().union(*(seeds_of(n.inner) for n in form.nested))
+        return tuple(s for s in self._seeds if min(reached) <= s <= max(reached)) if reached else tuple(self._seeds)
+
+    def _shared_products(self, forms: Sequence[Form]) -> Products:
         """matrix @ inner of the nested terms that several outputs have in common, each formed once."""
-        everywhere = [n for form in forms for n in form.nested]
-        keys = [_key(n) for n in everywhere]
-        products: dict[tuple[int, int], Array] = {}
-        for nested, key in zip(everywhere, keys, strict=True):
+        everywhere = [(n, self._deep(form)) for form in forms for n in form.nested]
+        keys = [_key(*one) for one in everywhere]
+        products: Products = {}
+        for (nested, seeds), key in zip(everywhere, keys, strict=True):
             if keys.count(key) > 1 and key not in products:
-                products[key] = np.empty((len(nested.matrix), self._samples, self._columns))
-                alone = Form((), (Nested(1.0, nested.matrix, nested.inner),))
-                self._write(alone, products[key], slice(0, self._samples), {}, False)
+                narrow = self._narrowed(seeds)
+                products[key] = np.empty((len(nested.matrix), self._samples, narrow._columns))
+                narrow._product(nested, products[key], slice(0, self._samples), {})
         return products
 
-    def _write(self, form: Form, out: Array, at: slice, products: dict[tuple[int, int], Array], clean: bool) -> None:
+    def _write(self, form: Form, out: Array, at: slice, products: Products, clean: bool) -> None:
         """out (rows, samples in `at`, N) <- the form; `clean` says that `out` is zero to begin with."""
         if not form.nested:
             self._write_flat(form, out, at, clean)
+            return
+        deep = self._deep(form)
+        if len(deep) < len(self._seeds):  # nested products only where they reach
+            self._write_flat(form.without(deep), out, at, clean, deep)
+            span = slice(self._seeds[deep[0]].start, self._seeds[deep[-1]].stop)
+            rest = form.without([s for s in self._seeds if s not in deep])
+            self._narrowed(deep)._write(rest, out[:, :, span], at, products, clean)
             return
         # In pieces of samples that stay in cache from the inner terms to the last addition.
         width = max(1, PIECE_BYTES // (8 * max(1, self._columns) * max(len(out), form.nested[0].matrix.shape[1])))
@@ -187,7 +213,7 @@ class Structure:
             piece = slice(start, min(start + width, at.stop))
             self._write_nested(form, out[:, piece.start - at.start : piece.stop - at.start], piece, products)
 
-    def _write_nested(self, form: Form, out: Array, at: slice, products: dict[tuple[int, int], Array]) -> None:
+    def _write_nested(self, form: Form, out: Array, at: slice, products: Products) -> None:
         samples = at.stop - at.start
         first, *others = form.nested
         self._product(first, out, at, products)
@@ -203,24 +229,29 @@ class Structure:
             self._write_flat(form, part, at, False)
             out += part
 
-    def _product(self, nested: Nested, out: Array, at: slice, products: dict[tuple[int, int], Array]) -> None:
+    def _product(self, nested: Nested, out: Array, at: slice, products: Products) -> None:
         """out <- matrix @ inner for the samples in `at`."""
-        if _key(nested) in products:
-            out[...] = products[_key(nested)][:, at]
+        known = products.get(_key(nested, tuple(self._seeds)))
+        if known is not None:
+            out[...] = known[:, at]
             return
         samples = at.stop - at.start
         inner = np.empty((nested.matrix.shape[1], samples, self._columns))
         self._write(nested.inner, inner, at, {}, False)
+        if out.strides[1] != out.shape[2] * out.strides[2]:  # columns among others: written on the side
+            out[...] = (nested.matrix @ inner.reshape(len(inner), -1)).reshape(out.shape)
+            return
         # (rows, samples, N) as (rows, samples * N): a view whose rows may be far apart, which BLAS takes.
         flat = np.lib.stride_tricks.as_strided(
             out, (len(out), samples * self._columns), (out.strides[0], out.strides[2]), writeable=True
         )
         np.matmul(nested.matrix, inner.reshape(len(inner), -1), out=flat)
 
-    def _write_flat(self, form: Form, out: Array, at: slice, clean: bool) -> None:
-        """out <- the terms and the matrices with scaled columns."""
+    def _write_flat(self, form: Form, out: Array, at: slice, clean: bool, others: Collection[int] = ()) -> None:
+        """out <- the terms and the matrices with scaled columns; `others`: seeds that are left as they are."""
         alone = {c.seed for c in form.columns} - {t.seed for t in form.terms if t.matrix is not None}
-        self._write_terms(tuple(t for t in form.terms if t.seed not in alone), out, at, clean, alone)
+        flat = tuple(t for t in form.terms if t.seed not in alone)
+        self._write_terms(flat, out, at, clean, alone.union(others))
         begun: set[int] = set()
         for scaled in form.columns:
             add = scaled.seed not in alone or scaled.seed in begun
@@ -231,10 +262,10 @@ class Structure:
             _add_one_by_one(own, out[:, :, self._seeds[seed]], at)
 
     def _write_terms(
-        self, terms: tuple[Term, ...], out: Array, at: slice, clean: bool, others: Collection[int] = ()
+        self, terms: tuple[Term, ...], out: Array, at: slice, clean: bool, others: Collection[int]
     ) -> None:
         """out <- the terms, but for the columns of the seeds in `others`, which are left as they are."""
-        seeds = [seed for seed in range(len(self._seeds)) if seed not in others]
+        seeds = [seed for seed in self._seeds if seed not in others]
         own = [[t for t in terms if t.seed == seed] for seed in seeds]
         places = [self._seeds[seed] for seed in seeds]
         dense = [out.shape[1] > SMALL_BATCH and any(t.matrix is not None for t in group) for group in own]
@@ -279,8 +310,8 @@ def _compose(edge: Any, form: Form, parent: Traced, cache: StackedRows) -> Form:
     raise Unreadable(f"the structure of {type(edge).__name__}")
 
 
-def _key(nested: Nested) -> tuple[int, int]:
-    return id(nested.matrix), id(nested.inner)
+def _key(nested: Nested, seeds: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
+    return id(nested.matrix), id(nested.inner), seeds
 
 
 def _samples_of(left: Any, at: slice) -> Array:

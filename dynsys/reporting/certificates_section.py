@@ -25,7 +25,7 @@ def certificates_section(result: Certificates | None, found: FixedPoints) -> Sec
             f"Of {plural(len(result), 'fixed point')}: {counts}. Proven means: within the first distance of the state "
             "that was found there is a true fixed point, and within the second there is no other (by Krawczyk's "
             "operator in interval arithmetic, all rounding accounted for). The multipliers of the true point lie in "
-            "discs of the radius given, and so many of them are outside the unit circle." + whole
+            "discs of the radius given; *unstable* counts those proven to be outside the unit circle." + whole
         ),
         Paragraph(result.statement),
         Table(

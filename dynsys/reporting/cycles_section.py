@@ -1,8 +1,7 @@
-"""Cycles in a report: their search, their finding, their section and its picture."""
+"""Cycles in a report: their search, their section and its picture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from dynsys.attractors import Attractors
 from dynsys.cycles import Cycles, find_cycles
 from dynsys.maps import Map
 from dynsys.periodic.tables import completeness_text
-from dynsys.reporting.document import Block, Figure, Finding, Paragraph, Section, Table
+from dynsys.reporting.document import Block, Figure, Paragraph, Section, Table
 from dynsys.reporting.figures import GREY, drawing, principal_axes
 from dynsys.reporting.svg import COLOURS, figure_svg
 from dynsys.reporting.wording import multiplier, number, percent, plural, small
@@ -34,61 +33,6 @@ def report_cycles(
     near = np.concatenate(states)
     near = near[:: max(1, len(near) // 256)]
     return find_cycles(f, periods, input, near, n_starts, seed=seed, step_duration=step_duration)
-
-
-def stable_counts(cycles: dict[int, Cycles]) -> dict[int, int]:
-    """{period: stable cycles listed}, those with any."""
-    counts = {p: found.kinds.count("attractor") for p, found in cycles.items()}
-    return {p: count for p, count in counts.items() if count}
-
-
-def stable_text(cycles: dict[int, Cycles]) -> str:
-    """ "8 stable 2-cycles and 1 stable 4-cycle"; empty where none is stable."""
-    said = [f"{count} stable {p}-cycle" + ("" if count == 1 else "s") for p, count in stable_counts(cycles).items()]
-    return " and ".join(said)
-
-
-def cycle_findings(study: Any) -> Iterator[Finding]:
-    """Which cycles there are, and what may be missing among them."""
-    cycles: dict[int, Cycles] = study.cycles
-    if not any(len(found) for found in cycles.values()):
-        return
-    stable = stable_text(cycles)
-    at_rest = "attractor" in study.fixed_points.points.kinds
-    listed = [f"{len(found)} of period {p}" for p, found in cycles.items()]
-    yield Finding(
-        id="cycles",
-        severity="info",
-        title=(stable or "No stable cycle") if at_rest or not stable else f"No stable fixed point; {stable}",
-        value={str(p): len(found) for p, found in cycles.items()},
-        uncertainty=None,
-        shown=", ".join(listed),
-        method=next(iter(cycles.values())).method + ".",
-        meaning=(
-            "A stable cycle holds a memory as a fixed point does: which cycle the state is on is kept for ever. Its "
-            "phase keeps time."
-            if stable
-            else "The cycles are left again along their unstable modes; orbits only pass near them."
-        ),
-        advice="Read a readout over a whole period, or look at `dynsys.iterate(f, p)`, where each phase is at rest."
-        if stable
-        else "Nothing to do.",
-        section="cycles",
-    )
-    wrong = [p for p, found in cycles.items() if found.completeness.index_passed is False]
-    if wrong:
-        yield Finding(
-            id="cycle-index-failed",
-            severity="warning",
-            title="The list of cycles is wrong or incomplete",
-            value={str(p): cycles[p].completeness.index_sum for p in wrong},
-            uncertainty=None,
-            shown=", ".join(f"period {p}: index sum {cycles[p].completeness.index_sum}, must be 1" for p in wrong),
-            method="Lefschetz-Hopf for f composed p times: the signs of det(I − P) add up to 1.",
-            meaning="An orbit of that period, or of a divisor, is missing, false, or counted twice.",
-            advice="Raise `--starts`.",
-            section="cycles",
-        )
 
 
 def cycles_figure(study: Any) -> Figure | None:
@@ -124,7 +68,7 @@ def cycles_figure(study: Any) -> Figure | None:
                 label=f"period {p}", rasterized=len(z) > 2000,
             )  # fmt: skip
         largest = max(float(np.abs(z).max()) for z in every)
-        far = max(1.15, 1.08 * largest)
+        far = max(1.15, (1.08 if largest < 9.0 else 1.6) * largest)
         circle.set_xlim(-far, far)
         circle.set_ylim(-far, far)
         if far > 10.0:
@@ -142,7 +86,7 @@ def cycles_figure(study: Any) -> Figure | None:
         svg=svg,
         alt=f"{plural(count, 'cycle')} in {where}, and their multipliers; the largest modulus is {largest:.3f}.",
         caption=(
-            f"Left: {'the' if count == len(chosen) else 'the first'} {plural(count, 'cycle')} in {where}; filled and "
+            f"Left: {'the cycles' if count == len(chosen) else f'{count} of the cycles'} in {where}; filled and "
             "solid ones are stable, open and dotted ones unstable. Right: the multipliers of all cycles, once around "
             "the orbit, with the unit circle" + (" (symmetric logarithmic axes beyond 1)." if far > 10.0 else ".")
         ),
@@ -161,19 +105,20 @@ def cycles_section(study: Any, figure: Figure | None) -> Section | None:
         )
     ]
     for p, found in cycles.items():
-        said = plural(len(found), "cycle")
-        blocks.append(Paragraph(f"Period {p}: {said}. {completeness_text(found)}"))
-        if len(found):
-            blocks.append(_table(p, found))
+        blocks.append(Paragraph(f"Period {p}: {plural(len(found), 'cycle')}. {completeness_text(found)}"))
         blocks += [Paragraph(f"{note[0].upper()}{note[1:]}.") for note in found.notes if note not in study.f.notes]
+    if any(len(found) for found in cycles.values()):
+        blocks.append(_table(cycles))
     if figure is not None:
         blocks.append(figure)
     return Section("cycles", "Cycles", tuple(blocks))
 
 
-def _table(p: int, found: Cycles) -> Table:
+def _table(cycles: dict[int, Cycles]) -> Table:
+    every = [(found, i) for found in cycles.values() for i in range(len(found))]
     rows = tuple(
         (
+            str(found.period),
             str(i + 1),
             found.kinds[i] + (f" ({found.n_unstable[i]})" if found.kinds[i] == "saddle" else ""),
             multiplier(found.multipliers[i, 0]),
@@ -182,14 +127,14 @@ def _table(p: int, found: Cycles) -> Table:
             small(float(found.errors[i])),
             str(found.hits[i]),
         )
-        for i in range(min(len(found), MOST_ROWS))
+        for found, i in every[:MOST_ROWS]
     )
-    left = len(found) - len(rows)
+    left = len(every) - len(rows)
     return Table(
-        caption=f"Cycles of period {p}. In brackets: unstable directions of a saddle.",
-        header=("#", "kind", "leading multiplier", "$\\tau$ (steps)", "residual", "error", "hits"),
+        caption="Cycles. In brackets: unstable directions of a saddle.",
+        header=("period $p$", "#", "kind", "leading multiplier", "$\\tau$ (steps)", "residual", "error", "hits"),
         rows=rows,
-        align="llrrrrr",
+        align="rllrrrrr",
         note=(
             "Multiplier: per turn. $\\tau = -p/\\ln|\\mu|$, negative where the mode grows. Residual: largest "
             "$|F(x_t) - x_{t+1}|$; error: distance to the true orbit, to first order; hits: uniform starts that ended "

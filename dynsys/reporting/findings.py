@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from dynsys.reporting import findings_on_attractors, findings_on_points, findings_on_spectra, findings_on_time
-from dynsys.reporting.cycles_section import cycle_findings
 from dynsys.reporting.document import Finding, Severity
+from dynsys.reporting.findings_on_cycles import cycle_findings
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import small
 from dynsys.trials import SAME_REPLAY

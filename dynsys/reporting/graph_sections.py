@@ -112,7 +112,7 @@ def _layers_table(study: GraphStudy) -> Table:
     rows = []
     for k in shown:
         values = (run.rayleigh[k], run.relative_distance[k], run.mad[k], run.effective_rank[k])
-        ratio, apart, mad, rank = ("–" if math.isnan(v) else even(float(v)) for v in values)
+        ratio, apart, mad, rank = ("–" if math.isnan(v) else even(float(v)) if v < 999.5 else number(v) for v in values)
         row = [str(k), _power(run.log_energy[k]), ratio, _power(run.log_distance[k]), apart, mad, rank]
         if probed:
             row.append(percent(float(run.probe[k])) if math.isfinite(run.probe[k]) else "–")
@@ -140,7 +140,7 @@ def _power(log: float) -> str:
     if math.isinf(log):
         return "0" if log < 0 else "∞"
     if -680 < log < 680:
-        return even(math.exp(log))
+        return even(math.exp(log)) if log < math.log(999.5) else number(math.exp(log))
     exponent = math.floor(log / NATS)
     return small(10 ** (log / NATS - exponent)).replace("10⁰", f"10^{exponent}")
 

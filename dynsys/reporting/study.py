@@ -50,6 +50,7 @@ class Study:
         exact: formulas and exact fixed points of a map of one or two variables, else None.
         gate_times: along the trials or a free orbit; None where the map does not tell units' own paths.
         certificates: of the fixed points, or None where the map is too large for the time of a report.
+        cycles: by period: those that orbits end on, and those asked for.
         growth: transient growth at each fixed point. lyapunov, gradients: None where they failed, with the reason in
             `failures`.
     """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dynsys.reporting.cycles_section import stable_text
 from dynsys.reporting.document import Finding
+from dynsys.reporting.findings_on_cycles import stable_text
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import percent, with_error
 
@@ -20,7 +20,7 @@ def verdict_of(study: Study, findings: tuple[Finding, ...]) -> str:
     if "stable-cycles" in ids:
         stable = stable_text(study.cycles)
         resting = {"attractor", "undecided"} & set(study.fixed_points.points.kinds)
-        if not resting:
+        if stable and not resting:
             parts.append("no stable fixed point")
         parts.append(stable or "part of the state space ends in cycles")
     parts += _moving(study)

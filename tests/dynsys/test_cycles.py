@@ -30,7 +30,7 @@ def necklaces(p: int) -> int:
 
 @pytest.fixture(scope="module")
 def of_henon() -> dict[int, Any]:
-    return dynsys.find_cycles(dynsys.as_map(henon, 2, box=(-2, 2)), range(1, 9), n_starts=256)
+    return dynsys.find_cycles(dynsys.as_map(henon, 2, box=(-2, 2)), range(1, 9), n_starts=128)
 
 
 def test_henon_has_as_many_cycles_as_known(of_henon: dict[int, Any]) -> None:
@@ -88,7 +88,7 @@ def test_the_two_cycle_of_the_logistic_map() -> None:
 @pytest.mark.parametrize("p", range(1, 9))
 def test_the_full_logistic_map_has_all_cycles_with_multiplier_two_to_the_p(p: int) -> None:
     """r = 4 is conjugate to the tent map: necklaces(p) cycles, |multiplier| = 2^p; the fixed point 0 has 4."""
-    found = dynsys.find_cycles(logistic(4.0), p)
+    found = dynsys.find_cycles(logistic(4.0), p, n_starts=512)
     assert len(found) == necklaces(p)
     expected = np.full((len(found), 1), 2.0**p)
     if p == 1:
@@ -141,10 +141,15 @@ def test_each_orbit_is_listed_once_and_starts_at_its_least_state() -> None:
     np.testing.assert_array_equal(firsts, found.states[:, :, 0].min(axis=1))
 
 
-def test_the_tent_map_as_a_relu_network_is_searched_exactly() -> None:
+TENT = {"U": [[2.0, -4.0], [2.0, -4.0]], "b": [0.0, -0.5]}
+
+
+@pytest.mark.parametrize(
+    "f", [cells.Elman(**TENT, activation="relu"), cells.PLRNN(A=[0.0, 0.0], **TENT)], ids=["Elman", "PLRNN"]
+)
+def test_the_tent_map_as_a_relu_network_is_searched_exactly(f: Any) -> None:
     """x = 2a - 4b with a = relu(x), b = relu(x - 1/2) is the tent map: necklaces(p) cycles with |multiplier| 2^p."""
-    f = cells.Elman(U=[[2.0, -4.0], [2.0, -4.0]], b=[0.0, -0.5], activation="relu")
-    found = dynsys.find_cycles(f, range(2, 7), n_starts=64)
+    found = dynsys.find_cycles(f, range(2, 7), n_starts=32)
     for p, cycles in found.items():
         assert len(cycles) == necklaces(p)
         np.testing.assert_allclose(np.abs(cycles.multipliers), [[2.0**p, 0.0]] * len(cycles), rtol=1e-9)

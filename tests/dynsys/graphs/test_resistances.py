@@ -230,6 +230,29 @@ def test_kirchhoff_index_of_a_disconnected_graph() -> None:
     assert math.isnan(kirchhoff_index(nx.empty_graph(1)).mean)
 
 
+def test_many_components_cost_no_more_than_their_nodes() -> None:
+    """2,000 separate edges and as many lonely nodes: every edge has resistance 1."""
+    ends = np.arange(4000).reshape(-1, 2).T
+    graph = as_graph(ends, n_nodes=6000)
+    assert effective_resistance(graph).values == pytest.approx(np.ones(2000))
+    assert kirchhoff_index(graph).within == pytest.approx(2000)
+
+
+def test_components_of_all_sizes_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cycles of 3 to 40 nodes and lonely nodes in shuffled order: whatever is solved together."""
+    sizes = np.random.default_rng(1).permutation(np.arange(1, 41))
+    parts = [nx.cycle_graph(n) if n > 2 else nx.empty_graph(n) for n in sizes.tolist()]
+    graph = as_graph(nx.disjoint_union_all(parts))
+    order = np.random.default_rng(0).permutation(graph.n_nodes)
+    graph = graph.subgraph(order)
+    n = np.bincount(graph.components)[graph.components[graph.edges[0]]]
+    for together in (1, 20, 10_000):
+        monkeypatch.setattr(laplacian, "TOGETHER_UP_TO", together)
+        assert effective_resistance(graph).values == pytest.approx((n - 1) / n, rel=1e-12)
+        expected = sum(k * (k * k - 1) / 12 for k in range(3, 41))
+        assert kirchhoff_index(graph).within == pytest.approx(expected, rel=1e-12)
+
+
 def test_pairs_may_be_columns_or_tuples() -> None:
     path = nx.path_graph(6)
     for pairs in ([(0, 3), (1, 2)], [[0, 1], [3, 2]], np.array([[0, 1], [3, 2]])):
