@@ -22,7 +22,6 @@ from dynsys.commands.common import (
     vector,
 )
 from dynsys.errors import InputError
-from dynsys.jsonable import dumps
 
 
 @click.command("fixed-points")
