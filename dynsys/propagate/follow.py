@@ -67,9 +67,11 @@ class Plan:
                 return every
             return next((layers for layers in (some, ends) if price * len(layers) <= AFFORDABLE), set())
 
-        mixing = widest if any(layer.W is not None for layer in layers) else 1
-        layer = 2.0 * nnz * widest + 2.0 * A.n * widest * mixing
-        affordable = layer * depth <= AFFORDABLE
+        total = sum(
+            2.0 * nnz * before + (0.0 if layer.W is None else 2.0 * A.n * before * after)
+            for layer, before, after in zip(layers, widths[:-1], widths[1:], strict=True)
+        )
+        affordable = total <= AFFORDABLE
         self.jacobians = affordable if settings.jacobians is None else settings.jacobians
         self.gradients = affordable if settings.gradients is None else settings.gradients
         self.ranks = set() if settings.ranks is False else chosen(cost(A.n, widest))
@@ -77,7 +79,7 @@ class Plan:
             self.ranks = ends
         # Limited by memory: every product writes the whole signal.
         self.bands = set() if settings.bands is None else chosen(4.0 * (nnz + 10 * A.n) * widest * bands.DEGREE)
-        self.gains = chosen(60 * layer) if self.jacobians else set()
+        self.gains = chosen(60 * total / depth) if self.jacobians else set()
 
 
 def sparse_layers(depth: int) -> set[int]:

@@ -32,7 +32,7 @@ from dynsys.types import AnyArray, Progress
 
 STAGES = 7
 DEEPEST = 8  # layers over which influence is followed
-FEW = 16  # columns of a signal on which influence is followed on large graphs
+FEW = 8  # columns of a signal on which influence is followed on large graphs
 LARGE = 2_000_000  # entries of a signal from which fewer columns stand for all in what is repeated
 
 
