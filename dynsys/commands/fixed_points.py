@@ -22,6 +22,7 @@ from dynsys.commands.common import (
     vector,
 )
 from dynsys.errors import InputError
+from dynsys.jsonable import dumps
 
 
 @click.command("fixed-points")
