@@ -57,14 +57,15 @@ def distance_bound(A: Propagator, layers: Sequence[Layer], gap: Gap, log_start: 
             known[id(layer)] = (layer.strength, _added(A, layer))
         strength, added = known[id(layer)]
         steep = LIPSCHITZ[layer.activation]
-        factor = steep * strength * largest + abs(layer.residual)
-        factors.append(math.log(factor) if factor > 0 else -math.inf)
+        # The distance is bounded with the error of lambda* included, the rate is that of lambda* itself.
+        factor, safe = (steep * strength * value + abs(layer.residual) for value in (gap.lambda_star, largest))
+        factors.append(_log(factor))
         if layer.activation not in HOMOGENEOUS and not A.regular and not reason:
             reason = (
                 f"{layer.activation} does not leave the trivial subspace in itself on a graph with unequal degrees, so "
                 "that the distance need not fall"
             )
-        now = math.inf if reason else _sum(now + factors[-1], _log(steep * added) + twisted)
+        now = math.inf if reason else _sum(now + _log(safe), _log(steep * added) + twisted)
         log.append(now)
     driven = tuple(known[id(layer)][1] > 0 for layer in layers)
     return Bound(np.array(log), np.array(factors), reason, driven)
