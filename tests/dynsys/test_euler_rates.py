@@ -38,8 +38,10 @@ def test_artefacts_of_the_step_are_told_from_motion() -> None:
     assert result.to_dict()["time_constants"][-1] == "inf"
 
 
-@pytest.mark.parametrize(("multipliers", "step", "words"), [([np.nan], 0.1, "finite"), (["a"], 0.1, "finite"),
-                                                            ([0.5], 0.0, "time_step"), ([0.5], True, "time_step")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("multipliers", "step", "words"),
+    [([np.nan], 0.1, "finite"), (["a"], 0.1, "finite"), ([0.5], 0.0, "time_step"), ([0.5], True, "time_step")],
+)
 def test_what_is_no_step_is_refused(multipliers: Any, step: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         dynsys.continuous_rates(multipliers, step)
