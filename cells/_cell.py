@@ -122,14 +122,15 @@ class Cell(ABC):
 
     @property
     def conventions(self) -> list[str]:
-        """The choices in use, in words: that of the class, and every option that is a name, e.g. "update keeps-old".
+        """The choices in use, in words: that of the class, and every option, e.g. "update keeps-old".
 
         Without the activations, which the equations show.
         """
         fields = dataclasses.fields(typing.cast(Any, self))
-        named = [f.name for f in fields if isinstance(getattr(self, f.name), str) and "activation" not in f.name]
+        values = {f.name: getattr(self, f.name) for f in fields if "activation" not in f.name}
         own = [self.convention] if self.convention else []
-        return own + [f"{name.replace('_', ' ')} {getattr(self, name)}" for name in named]
+        options = {k: f"{v:g}" if isinstance(v, float) else v for k, v in values.items() if isinstance(v, (str, float))}
+        return own + [f"{name.replace('_', ' ')} {value}" for name, value in options.items()]
 
     def range(self, low: Array, high: Array) -> dict[str, Box] | None:
         """A box per state block, as (low, high) columns, that `step` maps strictly into its own interior.

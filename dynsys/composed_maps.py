@@ -188,13 +188,16 @@ class ClosedLoop(Map):
         return Feedback(inner, shown, self._f.output, self._into, self._kept, self._mixing)
 
     def equations_on(self, state: Any, input: Any) -> Any:
+        from dynsys.readings.balls import constant
+
         shown = self.readout.function(state[self._f.output])
+        mixing = constant(self._mixing, state)  # so that 1 - mixing is not rounded
         rows: list[Any] = [None] * self._f.input_size
         for row, k in enumerate(self._kept):
             rows[k] = input[row : row + 1]
         for row, k in enumerate(self._into):
-            own = self._mixing * shown[row : row + 1]
-            rows[k] = own if rows[k] is None else (1 - self._mixing) * rows[k] + own
+            own = mixing * shown[row : row + 1]
+            rows[k] = own if rows[k] is None else (1 - mixing) * rows[k] + own
         return self._f.equations_on(state, np.concatenate(rows))
 
     def box(self, low: Array, high: Array) -> SearchBox | None:

@@ -13,6 +13,8 @@ from dynsys.batched_solves import inverse_of_each
 from dynsys.types import Array, Complex, Integers
 
 EPS = float(np.finfo(np.float64).eps)
+ILL = 1e3  # condition of some multiplier above which the others are looked at one by one
+SIMPLE = 1e-3  # distance to all others, relative to |J|, from which on a multiplier stands alone
 
 
 @final
@@ -54,7 +56,28 @@ def modes(jacobians: Array, eigen: Mapping[int, tuple[Complex, Complex]] | None 
     left = inverse_of_each(right).conj().swapaxes(1, 2)
     with np.errstate(over="ignore", invalid="ignore"):
         condition = np.linalg.norm(left, axis=-2)
-    return Modes(values, right, left, np.where(np.isfinite(condition), condition, np.inf))
+    condition = np.where(np.isfinite(condition), condition, np.inf)
+    for k in np.flatnonzero((condition > ILL).any(axis=1)):
+        condition[k] = np.fmin(condition[k], _conditions_of_simple(jacobians[k], values[k]))
+    return Modes(values, right, left, condition)
+
+
+def _conditions_of_simple(jacobian: Array, values: Complex) -> Array:
+    """1 / |y^H x| of each multiplier that stands alone, from left modes of its own; inf for the others.
+
+    Where some multipliers coincide (zeros of a low-rank Jacobian), the inverse of all right modes says nothing, not
+    even of a multiplier far from these.
+    """
+    from scipy.linalg import eig
+
+    n = len(values)
+    own, left, right = eig(jacobian, left=True, right=True)
+    apart = np.abs(own[:, np.newaxis] - own) + np.where(np.eye(n), np.inf, 0.0)
+    with np.errstate(divide="ignore"):
+        found = 1.0 / np.abs((left.conj() * right).sum(axis=0))
+    alone = apart.min(axis=1) > SIMPLE * np.linalg.norm(jacobian)
+    found = np.where(alone & np.isfinite(found), found, np.inf)
+    return np.asarray(found[np.abs(values[:, np.newaxis] - own).argmin(axis=1)])
 
 
 def by_modulus(values: Complex) -> Integers:

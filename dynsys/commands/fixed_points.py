@@ -152,7 +152,6 @@ def _save(portraits: list[Any], out: Path) -> None:
 
 
 def _show(portraits: list[Any], as_json: bool) -> None:
-    from dynsys.jsonable import dumps
     from dynsys.portraits import changes, changes_text
 
     if len(portraits) == 1:

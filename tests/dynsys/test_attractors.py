@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import cells
 import dynsys
 from dynsys.attractors import Attractors
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def rotation(angle: float) -> Any:
@@ -143,6 +146,13 @@ def test_a_long_cycle_has_its_minimal_period() -> None:
     """The logistic map in its window of period 5, and doubled: 3.74 has 5, 3.7425 has 10."""
     f = dynsys.as_map(lambda x: 3.7387 * x * (1 - x), state_size=1, box=(0.1, 0.9))
     assert [(a.kind, a.period) for a in met(f, n_starts=8, steps=3000)] == [("cycle", 5)]
+
+
+def test_the_digits_network_oscillates_without_a_period_at_zero_input() -> None:
+    """Two exponents tell a circle from a torus and from chaos; no orbit returns within 256 steps."""
+    found = met(dynsys.load(EXAMPLES / "digits_lstm.safetensors"), n_starts=6, exponent_steps=2000)
+    assert found.kinds == ("invariant circle",)
+    assert found[0].exponents[1] == pytest.approx(-0.0096, abs=0.002)
 
 
 def test_wrong_calls_say_what_is_needed() -> None:

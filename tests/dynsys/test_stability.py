@@ -150,3 +150,21 @@ def test_no_jacobians_no_modes() -> None:
     modes = stability.modes(np.zeros((0, 3, 3)))
     assert modes.multipliers.shape == (0, 3)
     assert modes.right_modes.shape == (0, 3, 3)
+
+
+def test_coinciding_zeros_do_not_blur_a_multiplier_far_from_them() -> None:
+    """A symmetric matrix of rank one: its one multiplier that is not zero has condition 1."""
+    v = np.ones(10) / np.sqrt(10)
+    J = 1.02 * np.outer(v, v)[np.newaxis]
+    measured = stability.modes(J)
+    assert measured.condition[0, 0] == pytest.approx(1.0)
+    errors = stability.multiplier_errors(J, measured.condition, np.zeros(1))
+    assert stability.count_unstable(measured.multipliers, errors)[0][0] == 1
+    assert stability.count_unstable(measured.multipliers, errors)[1][0] == 0
+
+
+def test_a_defective_multiplier_stays_badly_conditioned() -> None:
+    J = np.array([[[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.3]]])
+    condition = stability.modes(J).condition[0]
+    assert (condition[:2] > 1e6).all()
+    assert condition[2] == pytest.approx(1.0)
