@@ -8,13 +8,13 @@ report: .venv/report
 	$(BIN)/dynsys report examples/flipflop_gru.pt --trials examples/flipflop_gru_trials.npz --out reports/flipflop_gru
 
 test: .venv/test
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 bench: .venv/test
 	$(BIN)/python benchmarks/fixed_points.py --seeds 3
