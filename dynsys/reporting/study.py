@@ -33,6 +33,7 @@ from dynsys.unstable_branches import Wiring, wiring
 
 STAGES = 6
 GRADIENT_TRIALS = 8
+FULL_ORBITS = 64  # state variables up to which 512 orbits are followed to their ends
 FREE_LAG = 100
 MOST_CERTIFICATES, LARGEST_CERTIFIED = 128, 128  # points and state variables: seconds at most
 LARGEST_PROVEN = 3  # state variables for which a report also proves that there are no other fixed points
@@ -148,7 +149,8 @@ def run_study(
 
 def _orbit_budget(n: int) -> tuple[int, int]:
     """Starts followed to their ends, and steps of an exponent: fewer where a step costs more."""
-    return (512, 10_000) if n <= LARGEST_STATE else (max(32, int(512 * (LARGEST_STATE / n) ** 2)), 2000)
+    count = int(np.clip(512 * (FULL_ORBITS / n) ** 2, 48, 512)) if n else 512
+    return count, 10_000 if n <= LARGEST_STATE else 2000
 
 
 def _tried(failures: list[str], what: str, analysis: Callable[[], Any]) -> Any:
