@@ -73,8 +73,7 @@ def test_truncation_is_what_a_truncated_sequence_gives() -> None:
 
 def test_the_direct_path_of_an_lstm_is_its_forget_gate() -> None:
     """Without recurrent weights the cell state's gradient falls by the forget gate, all of it on the direct path."""
-    names = [f.name for f in cells.LSTM.random(2, 1).__dataclass_fields__.values()]
-    zero = {name: np.zeros((1, 1)) for name in names}
+    zero = {name: np.zeros((1, 1)) for name in cells.LSTM.random(1, 1).parameters}
     cell = cells.LSTM(**zero | {"b_f": np.full((1, 1), 2.0), "b_g": np.full((1, 1), 0.5)})
     result = dynsys.bptt(cell, [[1.0]], np.zeros((30, 1)), np.ones((1, 1)), "squared", at="last").lags
     kept = -math.log1p(math.exp(-2.0))
