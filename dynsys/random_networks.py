@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -12,22 +13,20 @@ import numpy as np
 
 from dynsys.combinators import as_map
 from dynsys.errors import AnalysisError, InputError
+from dynsys.maps import Map
 from dynsys.types import Array
 
 REACH = 12.0
 """Standard deviations integrated over; beyond lies a mass of 4e-33."""
 BEND = 40.0
 """Pre-activation beyond which the smooth activations are straight to rounding."""
-NODES = 12
-"""Gauss-Legendre nodes per panel."""
+RULE = np.polynomial.legendre.leggauss(12)
+"""Gauss-Legendre nodes and weights of each panel, on [-1, 1]."""
 KINKS: dict[str, tuple[float, ...]] = {
-    "relu": (0.0,),
+    **dict.fromkeys(("relu", "leaky_relu", "elu", "softsign"), (0.0,)),
     "hard_tanh": (-1.0, 1.0),
     "hard_sigmoid": (-3.0, 3.0),
     "hard_sigmoid_fifth": (-2.5, 2.5),
-    "leaky_relu": (0.0,),
-    "elu": (0.0,),
-    "softsign": (0.0,),
 }
 """Where an activation is not smooth: panels end there."""
 NOTHING = 1e-13
@@ -106,7 +105,7 @@ class Gaussian:
     """Averages over x = sqrt(q) z, z ~ N(0, 1), of an activation s(x) and its derivative s'(x)."""
 
     def __init__(self, activation: str, q: float, finer: int = 1) -> None:
-        function = _activation(activation)
+        f = _read(activation)
         spread = max(math.sqrt(q), TINIEST)  # the limit of vanishing activity, on both sides of a kink at zero
         # tanh and the logistic function have poles pi/2 and pi off the real line: where they bend, panels must be
         # narrower than that.
@@ -115,7 +114,6 @@ class Gaussian:
         edges = sorted({-REACH, -bend, *breaks, bend, REACH})
         z, weight = _panels(edges, lambda a, b: (min(0.5, 1.5 / spread) if abs(a + b) < 2 * bend else 0.5) / finer)
         self._weight = weight * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-        f = as_map(function, 1)
         x = (spread * z)[:, np.newaxis]
         self._values, self._slopes = f.step(x)[:, 0], f.jvp(x, np.ones_like(x))[:, 0]
 
@@ -131,7 +129,7 @@ class Gaussian:
 
 def _panels(edges: list[float], width: Callable[[float, float], float]) -> tuple[Array, Array]:
     """Nodes and weights of a composite Gauss-Legendre rule over the edges."""
-    node, weight = np.polynomial.legendre.leggauss(NODES)
+    node, weight = RULE
     ends = [np.linspace(a, b, max(2, math.ceil((b - a) / width(a, b)) + 1)) for a, b in itertools.pairwise(edges)]
     low = np.concatenate([e[:-1] for e in ends])
     half = np.concatenate([np.diff(e) for e in ends]) / 2
@@ -139,12 +137,15 @@ def _panels(edges: list[float], width: Callable[[float, float], float]) -> tuple
     return nodes.ravel(), (half[:, np.newaxis] * weight).ravel()
 
 
-def _activation(name: str) -> Callable[[Any], Any]:
-    from cells.activations import ACTIVATIONS
+@functools.cache
+def _read(name: str) -> Map:
+    """The activation as a map of one variable, for its values and its slopes."""
+    from dynsys.loaders.recurrent import cells_package
 
-    if name not in ACTIVATIONS:
-        raise InputError(f"`activation` must be one of {', '.join(ACTIVATIONS)}; got {name!r}.")
-    return ACTIVATIONS[name]
+    known = cells_package().activations.ACTIVATIONS
+    if name not in known:
+        raise InputError(f"`activation` must be one of {', '.join(known)}; got {name!r}.")
+    return as_map(known[name], 1)
 
 
 def mean_field(gain: float, bias: float = 0.0, activation: str = "tanh") -> MeanField:
@@ -200,7 +201,7 @@ def _stationary_variance(gain: float, bias: float, activation: str) -> float:
         if high > LARGEST_VARIANCE:
             raise AnalysisError(f"the variance of a {activation} network diverges at gain {gain:g}: it has no limit.")
     # The largest root: between it and `high` the surplus is negative throughout.
-    grid = np.concatenate([[0.0], np.geomspace(1e-14 * high, high, 120)])
+    grid = np.concatenate([[0.0], np.geomspace(1e-14 * high, high, 50)])
     above = [q for q in grid if surplus(q) > 0]
     if not above or above[-1] < NOTHING:
         return 0.0

@@ -77,8 +77,9 @@ def gain_sweep(
         units, networks, steps: what to draw and how long to follow it, after a fifth of the steps unmeasured.
         seed: of weights, biases and starts.
     """
-    import cells
+    from dynsys.loaders.recurrent import cells_package
 
+    cells = cells_package()
     if units < 0 or networks < 1 or steps < 10:
         raise InputError(f"need units >= 0, networks >= 1, steps >= 10; got {units}, {networks}, {steps}.")
     theory = tuple(_theory(g, bias, activation) for g in gains)
@@ -119,7 +120,7 @@ def draw(sweep: GainSweep, path: Path) -> None:
         plane = canvas.add_subplot()
         plane.axhline(0.0, color=COLOURS[5], lw=0.8)
         if known:
-            fine = np.linspace(known[0].gain, known[-1].gain, 60)
+            fine = np.linspace(known[0].gain, known[-1].gain, 40)
             line = [_theory(g, known[0].bias, known[0].activation) for g in fine]
             values = [np.nan if t is None else t.largest_exponent for t in line]
             plane.plot(fine, values, color=COLOURS[0], label="theory, infinitely many units")

@@ -119,10 +119,10 @@ class _Shown:
 
 
 def _output_function(name: Any) -> Any:
-    from cells.activations import ACTIVATIONS
-    from cells.operators import softmax
+    from dynsys.loaders.recurrent import cells_package
 
-    known = ACTIVATIONS | {"softmax": softmax}
+    cells = cells_package()
+    known = cells.activations.ACTIVATIONS | {"softmax": cells.softmax}
     if name not in known:
         raise InputError(f"the output function must be one of {', '.join(known)}, or a function; got {name!r}.")
     return known[name]

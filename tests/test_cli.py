@@ -621,7 +621,7 @@ def test_exact_answers_on_the_command_line() -> None:
 def test_mean_field_beside_networks_that_were_drawn() -> None:
     """The published exponent at g = 3, measured on networks of 64 units within their spread; with a picture."""
     data = strict(
-        ran("mean-field", "--gains", "0.5,3", "--units", "64", "--steps", "300", "--out", "f.svg", "--json").stdout
+        ran("mean-field", "--gains", "0.5,3", "--units", "48", "--steps", "200", "--out", "f.svg", "--json").stdout
     )
     assert data["theory"][1]["largest_exponent"] == pytest.approx(0.31024932, abs=1e-8)
     assert [len(row) for row in data["measured"]] == [3, 3]
