@@ -26,7 +26,7 @@ from dynsys.propagate.states import State, slopes, start, step
 from dynsys.types import AnyArray, Array, Progress
 
 DOUBLE = 4_000_000  # entries of a signal up to which float64 is the default
-CHEAP = 3e10  # operations of one kind of measure up to which it is taken at every layer
+CHEAP = 1e10  # operations of one kind of measure up to which it is taken at every layer
 AFFORDABLE = 3e11  # up to which it is taken at a few layers, or at the first and the last
 ROUNDING = 64.0  # rounding errors of one layer below which a distance counts as zero
 
