@@ -53,7 +53,7 @@ def _fail(ctx: click.Context, message: str, code: int) -> None:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(dynsys.__version__, prog_name="dynsys")
 def main() -> None:
-    """Read a trained recurrent network as a dynamical system.
+    """Read a trained recurrent or graph network as a dynamical system.
 
     MODEL is a .pt/.pth (weights only), .safetensors or .npz file, or mycell.py:MyCell, a cell or function in a Python
     file of yours, which is run. Start with:

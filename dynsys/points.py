@@ -162,4 +162,22 @@ def _jacobian_drift(f: Map, states: Array, input: Array, jacobians: Array, F: Ar
     move[~known] = 0.0
     move *= np.minimum(1.0, LARGEST_ERROR / np.maximum(np.abs(move).max(axis=1, keepdims=True), 1e-300))
     change = f.jacobian(states + move, input) - jacobians
-    return np.asarray(np.where(known, np.linalg.norm(change, axis=(1, 2)), 0.0))
+    drift = np.asarray(np.where(known, np.linalg.norm(change, axis=(1, 2)), 0.0))
+    return np.asarray(np.maximum(drift, _jumps_nearby(f, states, input, jacobians)))
+
+
+def _jumps_nearby(f: Map, states: Array, input: Array, jacobians: Array) -> Array:
+    """How much J changes within rounding of the states, (k,): much on a kink of a piecewise linear map, else nothing.
+
+    Four places a few rounding errors away, on both sides in two random directions.
+    """
+    n = f.state_size
+    reach = 64 * stability.EPS * (1.0 + np.abs(states).max(axis=1, initial=0.0))[:, np.newaxis]
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(2, n))
+    largest = np.zeros(len(states))
+    for direction in (*signs, *-signs):
+        change = f.jacobian(states + reach * direction, input) - jacobians
+        largest = np.maximum(largest, np.linalg.norm(change, axis=(1, 2)))
+    # What a smooth map changes over that distance is rounding of J itself, which is counted already.
+    size = np.linalg.norm(jacobians, axis=(1, 2))
+    return np.asarray(np.where(largest > 1e-6 * (1.0 + size), largest, 0.0))

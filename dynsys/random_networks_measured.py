@@ -124,6 +124,8 @@ def draw(sweep: GainSweep, path: Path) -> None:
             line = [_theory(g, known[0].bias, known[0].activation) for g in fine]
             values = [np.nan if t is None else t.largest_exponent for t in line]
             plane.plot(fine, values, color=COLOURS[0], label="theory, infinitely many units")
+            wanted = [-np.inf if t is None else t.largest_exponent for t in sweep.theory]
+            plane.plot(sweep.gains, np.where(np.isfinite(wanted), wanted, np.nan), ".", color=COLOURS[0])
         if sweep.measured.size:
             label = f"{sweep.units} units, each a network"
             x = np.repeat(sweep.gains, sweep.measured.shape[1])

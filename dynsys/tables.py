@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dynsys.reporting.wording import plural
+
 if TYPE_CHECKING:
     from dynsys.fixed_points import FixedPoints
 
@@ -31,7 +33,7 @@ def fixed_points_text(result: FixedPoints, most: int = 40) -> str:
     ]
     rows = [
         [
-            str(i),
+            str(i + 1),
             points.kinds[i],
             str(points.n_unstable[i]),
             complex_text(points.multipliers[i, 0]),
@@ -52,8 +54,15 @@ def fixed_points_text(result: FixedPoints, most: int = 40) -> str:
     lines.append(completeness_text(result))
     if len(result.slow):
         speeds = result.slow.speeds
-        lines.append(f"{len(result.slow)} slow points, speeds {speeds.min():.2g} to {speeds.max():.2g} per step.")
-    lines.append(f"{result.stalled} starts stalled; {result.rejected} ended at states that rounding alone makes fixed.")
+        lines.append(
+            f"{plural(len(result.slow), 'slow point')}, speeds {speeds.min():.2g} to {speeds.max():.2g} per step."
+        )
+    lines.append(f"{plural(result.stalled, 'start')} stalled.")
+    if result.rejected:
+        lines.append(
+            f"{result.rejected} ended at states that satisfy the equation but are not determined by it: I - J is "
+            "singular there (a continuum of fixed points, or a bifurcation), or rounding alone makes them fixed."
+        )
     lines += [f"Note: {note}" for note in result.notes]
     return "\n".join(lines)
 

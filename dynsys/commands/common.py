@@ -43,10 +43,17 @@ duration_option = click.option(
 )
 
 
+def _longest(context: click.Context, parameter: click.Parameter, value: int) -> int:
+    if value == 1:
+        raise click.BadParameter("cycles begin with period 2; a cycle of period 1 is a fixed point.")
+    return value
+
+
 cycles_option = click.option(
     "--cycles",
     "longest",
     default=0,
+    callback=_longest,
     type=click.IntRange(min=0),
     metavar="P",
     help="Also find the cycles of periods 2 to P.",

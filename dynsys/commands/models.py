@@ -75,4 +75,4 @@ def loaded_model(model: Path, module: str | None, nonlinearity: str | None) -> A
     if given:
         raise InputError(f"{', '.join(given)}: only for a MODEL in a Python file, such as mycell.py:MyCell.")
     made = dynsys.load(model, nonlinearity=nonlinearity, module=module, direction=direction)
-    return as_map(made) if hasattr(made, "directions_by_name") else made  # which says what to choose
+    return as_map(made)  # which says what to choose where the file holds more than one map, or needs a graph

@@ -38,8 +38,11 @@ def save_npz(
         arrays = _stacked(layers, inner, readout, initial_state)
     else:
         arrays = _named(layers[0], readout, initial_state)
-    with open(path, "wb") as file:  # np.savez would add ".npz" to a plain path
-        np.savez(file, allow_pickle=False, **arrays)
+    try:
+        with open(path, "wb") as file:  # np.savez would add ".npz" to a plain path
+            np.savez(file, allow_pickle=False, **arrays)
+    except OSError as error:
+        raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}.") from None
 
 
 def _named(cell: Any, readout: Any, initial_state: ArrayLike | None) -> dict[str, AnyArray]:

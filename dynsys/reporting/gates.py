@@ -43,7 +43,7 @@ def gates_figure(times: GateTimes | None, horizon: int | None) -> Figure | None:
     """Time constants in order of size, with their intervals, against the memory horizon."""
     if times is None or len(times.units) < 2:
         return None
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
     finite = np.isfinite(times.time_constants)
     if not finite.any():
@@ -61,6 +61,8 @@ def gates_figure(times: GateTimes | None, horizon: int | None) -> Figure | None:
             plane.axhline(horizon, color=COLOURS[1], lw=1.1, label=f"memory horizon, {plural(horizon, 'step')}")
         plane.set_yscale("log")
         plane.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        # Between the powers of ten only 2 and 5 have room for a number.
+        plane.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
         plane.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         plane.set_xlabel("unit, in order of its time constant")
         plane.set_ylabel("steps")

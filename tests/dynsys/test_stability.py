@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 
+import cells
+import dynsys
 from dynsys import stability
 
 NON_NORMAL = np.array([[0.5, 10.0], [0.0, 0.5]])
@@ -168,3 +170,12 @@ def test_a_defective_multiplier_stays_badly_conditioned() -> None:
     condition = stability.modes(J).condition[0]
     assert (condition[:2] > 1e6).all()
     assert condition[2] == pytest.approx(1.0)
+
+
+def test_a_fixed_point_on_a_kink_is_undecided() -> None:
+    """relu(h1), relu(h2 / 2 + 1/10): at (0, 1/5) the slope is 0 on one side and 1 on the other."""
+    cell = cells.Elman(activation="relu", U=np.diag([1.0, 0.5]), b=[0.0, 0.1])
+    found = dynsys.find_fixed_points(cell, starts=[[0.0, 0.2]], n_starts=0)
+    assert found.kinds == ("undecided",)
+    away = cells.Elman(activation="relu", U=np.diag([0.9, 0.5]), b=[-0.1, 0.1])
+    assert dynsys.find_fixed_points(away, starts=[[0.0, 0.2]], n_starts=0).kinds == ("attractor",)
