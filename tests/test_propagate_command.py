@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import networkx as nx
 import numpy as np
@@ -12,6 +13,10 @@ import scipy.sparse
 from click.testing import CliRunner
 
 from dynsys.cli import main
+from dynsys.graphs import as_graph
+from dynsys.propagate import sensitivity
+from dynsys.reporting.findings_on_graphs import _influence
+from dynsys.reporting.graph_study import _narrow
 
 GRAPH = nx.barbell_graph(5, 2)
 
@@ -99,12 +104,14 @@ def test_string_names_labels_and_sparse_features(folder: Path) -> None:
         (("empty.csv",), "no lines"),
         (("negative.csv",), "negative"),
         (("nan.csv",), "finite"),
+        (("directed.graphml",), "--symmetrise"),
     ],
 )
 def test_mistakes_are_answered_with_one_line(folder: Path, arguments: tuple[str, ...], words: str) -> None:
     (folder / "empty.csv").write_text("")
     (folder / "negative.csv").write_text("0,1,-1\n1,2,1\n")
     (folder / "nan.csv").write_text("0,1,nan\n1,2,1\n")
+    nx.write_graphml(nx.DiGraph([(0, 1), (1, 2)]), folder / "directed.graphml")
     known = {p.name for p in folder.iterdir()} | {"missing.csv"}
     given = [folder / a if a in known else a for a in arguments]
     result = run(*given, "--quick")
@@ -117,3 +124,51 @@ def test_a_graph_network_is_sent_to_the_right_command(folder: Path) -> None:
     result = CliRunner().invoke(main, ["report", str(folder / "net.npz"), "--out", str(folder / "r")])
     assert result.exit_code == 2
     assert "dynsys propagate GRAPH MODEL" in result.output
+
+
+def findings(folder: Path, *arguments: object) -> tuple[str, dict[str, dict[str, object]]]:
+    result = run(*arguments, "--out", folder / "r", "--format", "json")
+    assert result.exit_code == 0, result.output
+    stored = json.loads((folder / "r" / "report.json").read_text())
+    return stored["verdict"], {finding["id"]: finding for finding in stored["findings"]}
+
+
+def test_influence_is_judged_by_what_the_graph_allows() -> None:
+    def shown(graph: nx.Graph, seed: int = 0) -> list[str]:
+        X = np.random.default_rng(seed).standard_normal((len(graph), 2))
+        study = SimpleNamespace(influence=sensitivity(None, graph, X, 8, n_sources=16))
+        return [finding.shown for finding in _influence(study)]
+
+    # Eight layers reach the whole karate club, whose nodes are 2.4 hops apart; on a grid far more lies within reach.
+    assert shown(nx.karate_club_graph()) == []
+    (local,) = shown(nx.grid_2d_graph(24, 24))
+    assert "over 8 layers" in local
+
+
+def test_a_cut_is_judged_within_a_component() -> None:
+    narrow = _narrow(as_graph(nx.disjoint_union(nx.cycle_graph(5), nx.barbell_graph(8, 0))), 0)
+    # One edge out of a clique of 8, whose volume is 8 * 7 + 1.
+    assert narrow.conductance == pytest.approx(1 / 57)
+    assert [tuple(edge) for edge in narrow.edges.T[narrow.in_cut].tolist()] == [(12, 13)]
+
+
+def test_few_layers_tell_no_rate_and_random_features_fit_the_model(folder: Path) -> None:
+    verdict, found = findings(folder, folder / "graph.csv", folder / "net.npz", "--nonlinearity", "relu", "--depth", 2)
+    assert found["smoothing-rate"]["title"] == "Too few layers for a rate of collapse"
+    assert "per layer" not in verdict
+    (folder / "karate.csv").write_text("\n".join(f"{a},{b}" for a, b in nx.karate_club_graph().edges()))
+    result = run(folder / "karate.csv", folder / "net.npz", "--nonlinearity", "relu", "--quick")
+    assert result.exit_code == 0, result.output
+    assert "random Gaussian signal of 3 columns (none given with --features)" in result.output
+
+
+def test_the_verdict_is_about_the_model(folder: Path) -> None:
+    edges = np.array(list(GRAPH.edges())).T
+    labelled = {"labels": np.repeat([0, 1], 6), "train_idx": np.array([0, 11]), "test_idx": np.arange(1, 11)}
+    np.savez(folder / "full.npz", edges=edges, features=np.eye(12), **labelled)
+    np.savez(folder / "wide.npz", **{"conv1.lin.weight": 3 * np.eye(12), "conv1.bias": np.ones(12)})
+    verdict, found = findings(folder, folder / "full.npz", folder / "wide.npz", "--nonlinearity", "relu")
+    assert list(found)[-1] == "without-weights"
+    assert "energy-falls-labels-stay" not in found
+    assert "readable" not in verdict
+    assert "a linear probe reads" in verdict

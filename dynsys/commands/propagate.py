@@ -64,13 +64,15 @@ def propagate(
     if network is None and (nonlinearity is not None or module is not None):
         raise InputError("--nonlinearity and --module are about a MODEL; none was given.")
     net = dynsys.graphs.as_graph(graph, directed="symmetrise" if symmetrise else "refuse")
-    signals = read_signals(features, graph, net.n_nodes, seed, rows_to_one=rows_to_one)
+    # Without features a random signal stands in, as wide as the model takes it.
+    width = None if network is None else network.widths[0]
+    signals = read_signals(features, graph, net.n_nodes, seed, rows_to_one=rows_to_one, width=width)
     if quick:
         result = dynsys.propagation(
             network, net, signals.features, depth, normalization=normalization, labels=signals.labels,
             train=signals.train, test=signals.test, seed=seed, progress=progress(quiet),
         )  # fmt: skip
-        click.echo(dumps(result.to_dict()) if as_json else str(result))
+        click.echo(dumps(result.to_dict()) if as_json else f"{result}\nSignal: {signals.origin}.")
         return
     from dynsys.commands.report import SEVERITIES, _available_formats
     from dynsys.reporting.graph_report import propagation_report

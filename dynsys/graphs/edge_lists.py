@@ -124,8 +124,8 @@ def _adjacency(index: Integers, values: Array | None, n: int, directed: str) -> 
             k = apart[0]
             raise InputError(
                 f"nodes number {low[k]} and {high[k]} are joined with weights {least[k]:g} and {merged[k]:g}; an "
-                f"undirected edge has one ({len(apart)} pairs differ). Merge them, or pass directed='symmetrise' to "
-                "take the larger."
+                f"undirected edge has one ({len(apart)} pairs differ). Merge them, or pass directed='symmetrise' (on "
+                "the command line --symmetrise) to take the larger."
             )
         if len(apart):
             notes.append(f"listed with different weights, of which the larger is taken: {len(apart)} pairs")

@@ -132,7 +132,8 @@ def symmetric(A: Any, directed: str) -> tuple[Any, str | None]:
         raise InputError(
             f"the graph is directed: entry ({i}, {j}) is {A[i, j]:g}, but ({j}, {i}) is {A[j, i]:g} "
             f"({one_way.nnz} entries differ from their mirror image). Every quantity here is about undirected graphs: "
-            "pass directed='symmetrise' to join two nodes that are joined in either direction."
+            "pass directed='symmetrise' (on the command line --symmetrise) to join two nodes that are joined in either "
+            "direction."
         )
     out = scipy.sparse.csr_array(A.maximum(back))
     out.sort_indices()
@@ -169,7 +170,8 @@ def _of_networkx(graph: Any, weights: Any, directed: str) -> Graph:
     if graph.is_directed() and directed == "refuse":
         raise InputError(
             f"the graph is directed ({type(graph).__name__}). Every quantity here is about undirected graphs: pass "
-            "directed='symmetrise' to join two nodes that are joined in either direction."
+            "directed='symmetrise' (on the command line --symmetrise) to join two nodes that are joined in either "
+            "direction."
         )
     try:
         matrix = networkx.to_scipy_sparse_array(graph, weight=weights, dtype=np.float64, format="csr")

@@ -8,6 +8,8 @@ import numpy as np
 
 from dynsys.types import Array
 
+LAYERS = 5  # from which a slope is a rate
+STRAIGHT = 0.05  # standard error of a slope, over the slope, up to which fewer layers do
 SETTLED = 0.1  # share of the way to an end of the spectrum within which a Rayleigh quotient counts as there
 
 
@@ -29,6 +31,11 @@ def fitted_rate(log_distance: Array) -> tuple[float, float, int]:
     error = math.sqrt(float(left @ left) / max(len(y) - 2, 1) / spread)
     # A line through rounded numbers: never better known than their rounding.
     return slope, max(error, 4 * np.finfo(float).eps * float(np.abs(y).max()) / math.sqrt(spread)), first
+
+
+def tells_a_rate(rate: float, error: float, depth: int) -> bool:
+    """Whether so many layers show an exponential law: five or more, or fewer that lie on a line."""
+    return math.isfinite(rate) and (depth >= LAYERS or (depth > 1 and error <= STRAIGHT * abs(rate)))
 
 
 def effective_depth(log_distance: Array, log_norm: Array, tol: float) -> int | None:

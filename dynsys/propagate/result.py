@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys.propagate.rates import tells_a_rate
 from dynsys.tables import aligned
 from dynsys.types import Array
 
@@ -159,8 +160,10 @@ class Propagation:
         )  # fmt: skip
         rows = [[str(i), *(_cell(column[i]) for column in columns)] for i in shown]
         lines.append(aligned(header, rows))
-        bound = f"bound {self.rate_bound:.4f}" + (" (no bound here)" if self.bound_reason else "")
-        lines.append(f"rate {self.rate:.4f} +- {self.rate_error:.1e} nats/layer from layer {self.rate_from}; {bound}")
+        bound = "no bound on the rate" if self.bound_reason else f"bound {self.rate_bound:.4f}"
+        few = math.isfinite(self.rate) and not tells_a_rate(self.rate, self.rate_error, self.depth)
+        rate = f"rate {self.rate:.4f} +- {self.rate_error:.1e} nats/layer from layer {self.rate_from}"
+        lines.append(f"{rate} (too few layers for a rate); {bound}" if few else f"{rate}; {bound}")
         deep = "not collapsed" if self.effective_depth is None else f"effective depth {self.effective_depth}"
         lines.append(f"{deep} (d_M/|H| < {self.collapse_tol:g}); frequency {self.frequency}")
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])

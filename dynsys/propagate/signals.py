@@ -33,8 +33,10 @@ class Signals:
     origin: str
 
 
-def read_signals(path: Path | None, graph_file: Path, n: int, seed: int, *, rows_to_one: bool = False) -> Signals:
-    """Features from `path`, else from the graph's own file, else a random signal of 16 columns.
+def read_signals(
+    path: Path | None, graph_file: Path, n: int, seed: int, *, rows_to_one: bool = False, width: int | None = None
+) -> Signals:
+    """Features from `path`, else from the graph's own file, else a random signal of `width` columns (16 if None).
 
     An .npz file with `features` (or `X`), dense; or a scipy sparse matrix; or `feat_indptr`, `feat_indices`,
     `feat_shape`. Labels are `labels` or `y`; the split `train_idx` and `test_idx` (or masks `train_mask`, `test_mask`).
@@ -55,8 +57,9 @@ def read_signals(path: Path | None, graph_file: Path, n: int, seed: int, *, rows
         labels = None
     origin = f"the features of {(path or graph_file).name}"
     if features is None:
-        features = seeds.generator(seed).standard_normal((n, RANDOM))
-        origin = f"a random Gaussian signal of {RANDOM} columns (no features given), seed {seed}"
+        columns = RANDOM if width is None else width
+        features = seeds.generator(seed).standard_normal((n, columns))
+        origin = f"a random Gaussian signal of {columns} columns (none given with --features), seed {seed}"
     elif rows_to_one:
         features, origin = _rows_to_one(features), f"{origin}, each row divided by its sum"
     if labels is None or train is None:

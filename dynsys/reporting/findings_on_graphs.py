@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from dynsys.propagate.rates import tells_a_rate
+from dynsys.propagate.result import Propagation
 from dynsys.reporting.document import Finding
 from dynsys.reporting.findings import RANK
 from dynsys.reporting.graph_study import GraphStudy
@@ -15,14 +17,15 @@ from dynsys.reporting.wording import number, percent, plural, small, with_error
 DROP = 0.05  # loss of accuracy, at most, that counts as "barely moves"
 ORDERS = 2.0  # orders of magnitude of energy that make a fall worth naming
 FADED, GROWN = math.log(1e-2), math.log(1e2)  # size of a gradient at the input
-LOCAL = 0.5  # hops per layer, below which influence comes from much nearer than the layers reach
+LOCAL = 0.5  # of the mean distance of the nodes within reach, below which influence counts as local
 NATS = math.log(10)
 
 
 def graph_findings(study: GraphStudy) -> tuple[Finding, ...]:
     """All findings, gravest first."""
     found = [finding for rule in RULES for finding in rule(study)]
-    return tuple(sorted(found, key=lambda finding: RANK[finding.severity]))
+    # What is not about the model in hand comes after all that is.
+    return tuple(sorted(found, key=lambda finding: (finding.id == "without-weights", RANK[finding.severity])))
 
 
 def _collapse(study: GraphStudy) -> Iterator[Finding]:
@@ -88,7 +91,7 @@ def _rate(study: GraphStudy) -> Iterator[Finding]:
     run = study.propagation
     if not math.isfinite(run.rate):
         return
-    bound = f"bound {number(run.rate_bound)}" if not run.bound_reason else f"no bound: {run.bound_reason}"
+    bound = f"bound {number(run.rate_bound)}" if not run.bound_reason else f"no bound on the rate: {run.bound_reason}"
     if not run.bound_holds:
         yield Finding(
             id="bound-exceeded",
@@ -102,14 +105,17 @@ def _rate(study: GraphStudy) -> Iterator[Finding]:
             advice="Please report it, with the graph.",
             section="collapse",
         )
-    half = f", half of it lost every {number(math.log(2) / -run.rate, 3)} layers" if run.rate < 0 else ""
+    told = tells_a_rate(run.rate, run.rate_error, run.depth)
+    half = f", half of it lost every {number(math.log(2) / -run.rate, 3)} layers" if told and run.rate < 0 else ""
+    grows = "The distance to collapse " + ("falls" if run.rate < 0 else "grows") + " exponentially"
     yield Finding(
         id="smoothing-rate",
         severity="info",
-        title="The distance to collapse " + ("falls" if run.rate < 0 else "grows") + " exponentially",
+        title=grows if told else "Too few layers for a rate of collapse",
         value=run.rate,
         uncertainty=run.rate_error,
-        shown=f"{with_error(run.rate, run.rate_error)} nats per layer; {bound}",
+        shown=f"{with_error(run.rate, run.rate_error)} nats per layer"
+        + (f"; {bound}" if told else f" over {plural(run.depth, 'layer')}: no exponential law can be told from that"),
         method=f"Slope of ln d_M over layers {run.rate_from} to {run.depth}; bound: mean of ln(s λ* + |r|).",
         meaning=f"λ* = {number(run.lambda_star, 6)} ± {small(run.lambda_error)}{half}.",
         advice="Compare with the task: labels that depend on what varies slowly over the graph survive longer.",
@@ -136,46 +142,75 @@ def _frequency(study: GraphStudy) -> Iterator[Finding]:
 
 
 def _probe(study: GraphStudy) -> Iterator[Finding]:
-    for run in (study.propagation, study.linear):
-        if run is None or not np.isfinite(run.probe).any():
-            continue
-        with np.errstate(invalid="ignore"):
-            orders = (run.log_energy[0] - run.log_energy[-1]) / NATS
-        # From the first layer on: before it nodes have not yet seen their neighbours.
-        best, last = float(np.nanmax(run.probe)), float(run.probe[-1])
-        kept = last >= best - DROP
-        if not kept:
-            yield Finding(
-                id="labels-fade",
-                severity="warning",
-                title="A linear classifier loses the labels with depth",
-                value=best - last,
-                uncertainty=_binomial(best, study),
-                shown=f"accuracy {percent(best)} at layer {int(np.nanargmax(run.probe))}, {percent(last)} at the last",
-                method=_probe_method(study, run.name),
-                meaning="What the classes differ in is smoothed away, or sinks below what the classifier can use.",
-                advice=f"Read out at layer {int(np.nanargmax(run.probe))}.",
-                section="collapse",
-            )
-        elif orders >= ORDERS:
-            yield Finding(
-                id="energy-falls-labels-stay",
-                severity="info",
-                title="Energy falls by orders of magnitude, the labels stay readable",
-                value=float(orders),
-                uncertainty=None,
-                shown=(
-                    f"energy by {number(float(orders), 2)} orders of magnitude over {run.depth} layers, accuracy from "
-                    f"{percent(best)} at best to {percent(last)}"
-                ),
-                method=_probe_method(study, run.name),
-                meaning=(
-                    "Dirichlet energy measures size and smoothness, not information: over-smoothing in the sense of "
-                    "falling energy is not the same thing as lost accuracy."
-                ),
-                advice="Do not choose the depth by the energy alone.",
-                section="collapse",
-            )
+    run = study.propagation
+    if not np.isfinite(run.probe).any():
+        return
+    orders, best, last = _energy_and_labels(run)
+    if last < best - DROP:
+        yield Finding(
+            id="labels-fade",
+            severity="warning",
+            title="A linear classifier loses the labels with depth",
+            value=best - last,
+            uncertainty=_binomial(best, study),
+            shown=f"accuracy {percent(best)} at layer {int(np.nanargmax(run.probe))}, {percent(last)} at the last",
+            method=_probe_method(study, run.name),
+            meaning="What the classes differ in is smoothed away, or sinks below what the classifier can use.",
+            advice=f"Read out at layer {int(np.nanargmax(run.probe))}.",
+            section="collapse",
+        )
+    elif orders >= ORDERS:
+        yield Finding(
+            id="energy-falls-labels-stay",
+            severity="info",
+            title="Energy falls by orders of magnitude, the labels stay readable",
+            value=orders,
+            uncertainty=None,
+            shown=(
+                f"energy by {number(orders, 2)} orders of magnitude over {plural(run.depth, 'layer')}, accuracy from "
+                f"{percent(best)} at best to {percent(last)}"
+            ),
+            method=_probe_method(study, run.name),
+            meaning=(
+                "Dirichlet energy measures size and smoothness, not information: over-smoothing in the sense of "
+                "falling energy is not the same thing as lost accuracy."
+            ),
+            advice="Do not choose the depth by the energy alone.",
+            section="collapse",
+        )
+
+
+def _energy_and_labels(run: Propagation) -> tuple[float, float, float]:
+    """(orders of magnitude by which the energy falls, best accuracy of the probe, accuracy at the last layer)."""
+    with np.errstate(invalid="ignore"):
+        orders = (run.log_energy[0] - run.log_energy[-1]) / NATS
+    return float(orders), float(np.nanmax(run.probe)), float(run.probe[-1])
+
+
+def _without_weights(study: GraphStudy) -> Iterator[Finding]:
+    """Plain propagation beside a model: what the graph alone does to the labels."""
+    run = study.linear
+    if run is None or not np.isfinite(run.probe).any():
+        return
+    orders, best, last = _energy_and_labels(run)
+    kept = last >= best - DROP
+    if kept and orders < ORDERS:
+        return
+    yield Finding(
+        id="without-weights",
+        severity="info",
+        title="For comparison, propagation without weights: the labels " + ("stay readable" if kept else "fade"),
+        value=best - last,
+        uncertainty=_binomial(best, study),
+        shown=(
+            f"accuracy {percent(best)} at best, {percent(last)} after {plural(run.depth, 'layer')}; energy falls by "
+            f"{number(orders, 2)} orders of magnitude"
+        ),
+        method=_probe_method(study, run.name),
+        meaning="This is about the graph and the features, not about the model: its weights and biases are left out.",
+        advice="Compare with the probe on the model's own layers.",
+        section="collapse",
+    )
 
 
 def _probe_method(study: GraphStudy, name: str) -> str:
@@ -213,14 +248,19 @@ def _influence(study: GraphStudy) -> Iterator[Finding]:
     result = study.influence
     if result is None or not math.isfinite(result.reach) or len(result.hops) < 3:
         return
-    if result.reach < LOCAL * result.depth:
+    # What the graph allows: on a small graph layers soon reach everything, and everything is near.
+    within = float(result.hops @ result.nodes_at / result.nodes_at.sum())
+    if result.reach < LOCAL * within:
         yield Finding(
             id="influence-is-local",
             severity="info",
-            title="Nodes are influenced from much nearer than the layers reach",
+            title="Nodes are influenced from much nearer than the nodes within reach",
             value=result.reach,
             uncertainty=result.reach_error,
-            shown=f"{with_error(result.reach, result.reach_error)} hops on average, of {result.depth} possible",
+            shown=(
+                f"{with_error(result.reach, result.reach_error)} hops on average, over {plural(result.depth, 'layer')}"
+                f"; nodes within reach are {number(within, 3)} hops away on average, {int(result.hops[-1])} at most"
+            ),
             method=f"|d h_v / d h_u|₁ of {plural(len(result.sources), 'node')} v, summed by distance.",
             meaning="Information from farther away arrives, but is squashed into little influence.",
             advice="If the task needs distant nodes: more layers help slowly; shortcuts or rewiring help more.",
@@ -233,6 +273,7 @@ def _narrow(study: GraphStudy) -> Iterator[Finding]:
     if result is None or not len(result.curvature):
         return
     lowest = float(result.curvature[0])
+    within = " of the largest component" if study.graph.n_components > 1 else ""
     if lowest < -1:
         yield Finding(
             id="bottleneck-edges",
@@ -240,7 +281,9 @@ def _narrow(study: GraphStudy) -> Iterator[Finding]:
             title="Some edges are bottlenecks",
             value=lowest,
             uncertainty=None,
-            shown=f"lowest curvature {number(lowest)}; best cut has conductance {number(result.conductance, 3)}",
+            shown=(
+                f"lowest curvature {number(lowest)}; best cut{within} has conductance {number(result.conductance, 3)}"
+            ),
             method="Balanced Forman curvature of all edges, effective resistance of the lowest, spectral sweep cut.",
             meaning="Much of what passes between two parts of the graph goes through few edges.",
             advice="See the table of edges, and what rewiring changes.",
@@ -305,6 +348,7 @@ RULES: tuple[Callable[[GraphStudy], Iterator[Finding]], ...] = (
     _gradients,
     _influence,
     _narrow,
+    _without_weights,
     _parts,
     _notes,
 )

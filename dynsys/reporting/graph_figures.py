@@ -115,7 +115,8 @@ def spectrum_density(study: GraphStudy) -> Figure | None:
         top = float(np.quantile(density, 0.99))
         plane.set_ylim(0, max(1.3 * top, 1e-3))
         plane.set_xlim(-1.02, 1.02)
-        plane.legend(loc="upper left")
+        # Below the axes: the lines may stand anywhere inside.
+        canvas.legend(loc="outside lower center", ncols=2)
         svg = figure_svg(canvas)
     return Figure(
         id="density",
@@ -139,8 +140,9 @@ def collapse(study: GraphStudy) -> Figure | None:
         _curve(left, layers, run.log_distance - run.log_norm[0], COLOURS[0], "distance $d_M$, measured", run.spread)
         bound = run.log_distance_bound - run.log_norm[0]
         seen = np.isfinite(bound) & (bound < 200)
-        if seen.any():
-            left.plot(layers[seen], bound[seen] / NATS, color=COLOURS[1], ls="--", lw=1.1, label="its bound")
+        bounded = bool(seen[1:].any())
+        if bounded:
+            left.plot(layers[seen], bound[seen] / NATS, color=COLOURS[1], ls="--", lw=1.1, label="bound on $d_M$")
         _curve(left, layers, run.log_norm - run.log_norm[0], GREY, "size $|H|$", run.spread, "log_norm")
         left.set_xlabel("layer")
         left.set_ylabel("log₁₀, first size = 0")
@@ -159,8 +161,9 @@ def collapse(study: GraphStudy) -> Figure | None:
         svg=svg,
         alt=f"Distance to the collapse subspace over {run.depth} layers; it changes by {run.rate:.4f} nats per layer.",
         caption=(
-            "Left: distance to the collapse subspace and size of the signal, relative to the size of the input, with "
-            "what theory allows the distance. Right: what the layers do to smoothness and to similarity of neighbours"
+            "Left: distance to the collapse subspace and size of the signal, relative to the size of the input"
+            + (", with what theory allows the distance" if bounded else "")
+            + ". Right: what the layers do to smoothness and to similarity of neighbours"
             + (", and how well a linear classifier still reads the labels." if np.isfinite(run.probe).any() else ".")
         ),
     )
@@ -184,9 +187,14 @@ def frequencies(study: GraphStudy) -> Figure | None:
     if not known.any() and not ranked.any():
         return None
     layers = np.arange(run.depth + 1)
+    said = []
     with drawing(6.8, 3.2) as canvas:
-        left, right = canvas.subplots(1, 2)
+        # A panel without data is left out.
+        panels = [canvas.add_subplot(1, int(known.any()) + int(ranked.any()), 1)]
+        if known.any() and ranked.any():
+            panels.append(canvas.add_subplot(1, 2, 2))
         if known.any():
+            left = panels[0]
             labels = [f"{a:g} to {b:g}" for a, b in zip(run.bands, run.bands[1:], strict=False)]
             shares = np.clip(run.band_energy[known].T, 0, None)
             left.stackplot(layers[known], shares, labels=labels, colors=[COLOURS[k % 6] for k in (3, 1, 5, 2, 0)])
@@ -195,21 +203,25 @@ def frequencies(study: GraphStudy) -> Figure | None:
             left.set_ylabel("share of $|H|^2$")
             handles, names = left.get_legend_handles_labels()
             canvas.legend(handles, names, loc="outside lower center", ncols=5, title="eigenvalues of $A$")
-        right.plot(layers[ranked], run.effective_rank[ranked], "o-", color=COLOURS[0], label="effective rank")
-        stable = np.isfinite(run.stable_rank)
-        right.plot(layers[stable], run.stable_rank[stable], "s-", color=COLOURS[1], label="stable rank", mfc="none")
-        right.set_yscale("log")
-        right.set_xlabel("layer")
-        right.legend(loc="best")
+            said.append(
+                "which eigenvalues the signal is made of, through smooth windows that add up to one; eigenvalues near "
+                "1 are low graph frequencies."
+            )
+        if ranked.any():
+            right = panels[-1]
+            right.plot(layers[ranked], run.effective_rank[ranked], "o-", color=COLOURS[0], label="effective rank")
+            stable = np.isfinite(run.stable_rank)
+            right.plot(layers[stable], run.stable_rank[stable], "s-", color=COLOURS[1], label="stable rank", mfc="none")
+            right.set_yscale("log")
+            right.set_xlabel("layer")
+            right.legend(loc="best")
+            said.append("how many directions the signal still has.")
         svg = figure_svg(canvas)
     return Figure(
         id="frequencies",
         svg=svg,
-        alt="Shares of the signal by eigenvalue, and its ranks, by layer.",
-        caption=(
-            "Left: which eigenvalues the signal is made of, through smooth windows that add up to one; eigenvalues "
-            "near 1 are low graph frequencies. Right: how many directions it still has."
-        ),
+        alt="What the signal is made of, by layer: " + " ".join(said),
+        caption=(f"Left: {said[0]} Right: {said[1]}" if len(said) == 2 else f"By layer: {said[0]}"),
     )
 
 

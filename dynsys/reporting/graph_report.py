@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -11,6 +12,7 @@ from typing import Any
 import dynsys
 from dynsys.errors import InputError
 from dynsys.propagate.network import GraphNetwork
+from dynsys.propagate.rates import tells_a_rate
 from dynsys.propagate.signals import Signals
 from dynsys.reporting import FORMATS, Report, _ready, _require_typst, _write
 from dynsys.reporting.assemble import FINDING_FIELDS, SCHEMA_VERSION, analysis_date
@@ -104,10 +106,14 @@ def verdict_of(study: GraphStudy, findings: tuple[Finding, ...]) -> str:
         ]
     else:
         parts = [f"Nodes become alike: the signal is collapsed from layer {run.effective_depth} of {run.depth} on"]
-    if run.rate < 0:
+    if not tells_a_rate(run.rate, run.rate_error, run.depth):
+        pass
+    elif run.rate < 0:
         parts.append(f"the distance falls by {number(-run.rate, 3)} nats per layer, λ* = {number(run.lambda_star, 4)}")
-    elif run.rate > 0:
+    else:
         parts.append(f"the distance grows by {number(run.rate, 3)} nats per layer")
+    if study.network is not None and math.isfinite(run.probe[-1]) and "labels-fade" not in ids:
+        parts.append(f"a linear probe reads {percent(float(run.probe[-1]))} of the labels at the last layer")
     if "energy-falls-labels-stay" in ids:
         parts.append("labels stay readable all the same")
     if "labels-fade" in ids:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from dynsys.propagate.rates import tells_a_rate
 from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Section, Table
 from dynsys.reporting.graph_remedies import Remedy
 from dynsys.reporting.graph_study import GraphStudy
@@ -76,7 +77,12 @@ def _graph(study: GraphStudy, figures: dict[str, Figure]) -> Section:
 
 def _collapse(study: GraphStudy, figures: dict[str, Figure]) -> Section:
     run = study.propagation
-    bound = f"; the bound is {number(run.rate_bound)}" if not run.bound_reason else f". No bound: {run.bound_reason}"
+    if not tells_a_rate(run.rate, run.rate_error, run.depth):
+        bound = ": these are too few layers for a rate"
+    elif run.bound_reason:
+        bound = f". No bound on the rate: {run.bound_reason}"
+    else:
+        bound = f"; the bound is {number(run.rate_bound)}"
     blocks: list[Block] = [
         Paragraph(
             f"{run.name[0].upper()}{run.name[1:]}, {plural(run.depth, 'layer')}, on {study.signals.origin}. The "
@@ -96,7 +102,7 @@ def _collapse(study: GraphStudy, figures: dict[str, Figure]) -> Section:
     ]
     if study.linear is not None:
         lin = study.linear
-        said = f"Linear propagation of the same features: {number(lin.rate)} nats per layer"
+        said = f"Propagation of the same features without weights: {number(lin.rate)} nats per layer"
         if np.isfinite(lin.probe).any():
             best, last = percent(float(np.nanmax(lin.probe))), percent(float(lin.probe[-1]))
             said += f"; a probe reads {best} at best, {last} at the end"
@@ -205,26 +211,28 @@ def _narrow_table(study: GraphStudy) -> Table:
     narrow = study.narrow
     assert narrow is not None
     rows = []
+    crossed = bool(narrow.in_cut.any())
     for k in range(len(narrow.curvature)):
         one, other = (str(study.graph.nodes[int(i)])[:24] for i in narrow.edges[:, k])
         degrees = ", ".join(number(float(study.graph.degrees[int(i)])) for i in narrow.edges[:, k])
-        rows.append(
-            (
-                f"{one} – {other}",
-                degrees,
-                even(float(narrow.curvature[k])),
-                _measured(float(narrow.resistance[k]), float(narrow.resistance_errors[k])),
-                "yes" if narrow.in_cut[k] else "no",
-            )
+        row = (
+            f"{one} – {other}",
+            degrees,
+            even(float(narrow.curvature[k])),
+            _measured(float(narrow.resistance[k]), float(narrow.resistance_errors[k])),
         )
+        rows.append((*row, "yes" if narrow.in_cut[k] else "no") if crossed else row)
+    parts = study.graph.n_components
+    where = f" of the largest of {plural(parts, 'component')}" if parts > 1 else ""
     return Table(
         caption="The edges of lowest balanced Forman curvature.",
-        header=("edge", "degrees", "curvature", "resistance", "in the best cut"),
+        header=("edge", "degrees", "curvature", "resistance", *(["in the best cut"] if crossed else [])),
         rows=tuple(rows),
-        align="llrrl",
+        align="llrrl" if crossed else "llrr",
         note=(
-            "Effective resistance 1 (for weight 1): a bridge, the only way across. The best sweep cut has conductance "
-            f"{number(narrow.conductance, 3)}."
+            "Effective resistance 1 (for weight 1): a bridge, the only way across. The best sweep cut"
+            f"{where} has conductance {number(narrow.conductance, 3)}"
+            + ("." if crossed else "; it goes through none of these edges.")
         ),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -18,6 +18,7 @@ from dynsys.graphs import (
     SpectralDensity,
     as_graph,
     bottlenecks,
+    cheeger,
     homophily,
     spectral_density,
     spectrum,
@@ -107,7 +108,7 @@ def run_graph_study(
     density = steps.maybe("spectral density", lambda: spectral_density(graph, normalization, probes=probes, seed=seed))
     narrow = None
     if graph.n_edges:
-        narrow = steps.maybe("bottleneck edges", lambda: bottlenecks(graph, 10, seed=seed))
+        narrow = steps.maybe("bottleneck edges", lambda: _narrow(graph, seed))
     found = steps.maybe("remedies", lambda: remedies(graph, network, few, followed, common, steps.late))
     return GraphStudy(
         graph=graph,
@@ -136,6 +137,19 @@ def _influence(
     return sensitivity(
         network, graph, X, depth, n_sources=fewer if network is None else 16, normalization=normalization, seed=seed
     )
+
+
+def _narrow(graph: Graph, seed: int) -> Bottlenecks:
+    """The narrowest edges; the cut of a graph in several parts is that of the largest (between parts it is 0)."""
+    found = bottlenecks(graph, 10, seed=seed)
+    if graph.n_components == 1:
+        return found
+    largest = np.flatnonzero(graph.components == np.argmax(np.bincount(graph.components)))
+    best = cheeger(graph.subgraph(largest), seed=seed)
+    side = np.zeros(graph.n_nodes, dtype=int)  # 0: in another component
+    side[largest] = np.where(best.cut, 1, -1)
+    one, other = side[found.edges]
+    return replace(found, in_cut=np.asarray(one * other < 0), conductance=best.conductance)
 
 
 class _Steps:
