@@ -39,10 +39,13 @@ class Pairs:
         if not edges.shape[1]:
             return math.nan, 0.0, -math.inf
 
+        # A dead row comes back from its two parts as rounding, which points anywhere.
+        least = 256 * float(np.finfo(state.T.dtype).eps) / math.sqrt(self._A.n)
+
         def work(part: slice) -> tuple[float, float, int, float]:
             one, other = (state.rows(self._A, ends[part], unit) for ends in edges)
             sizes = [np.sqrt(np.einsum("ij,ij->i", h, h)) for h in (one, other)]
-            defined = (sizes[0] > 0) & (sizes[1] > 0)
+            defined = (sizes[0] > least) & (sizes[1] > least)
             a, b = (h[defined] / size[defined, np.newaxis] for h, size in zip((one, other), sizes, strict=True))
             turned = 0.5 * np.square(a - b).sum(axis=1)  # 1 - cos, without its cancellation
             return (
