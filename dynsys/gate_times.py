@@ -83,8 +83,8 @@ def gate_time_constants(f: Any, start: ArrayLike | None = None, inputs: ArrayLik
         units=kept,
         blocks=tuple(names[i] for i in kept),
         retention=np.exp(mean),
-        time_constants=_times(mean),
-        interval=np.stack([_times(mean - half), _times(mean + half)], axis=1),
+        time_constants=times_of(mean),
+        interval=np.stack([times_of(mean - half), times_of(mean + half)], axis=1),
         spread=np.quantile(
             factors[:, kept].swapaxes(0, 1).reshape(len(kept), len(factors) * factors.shape[2]),
             (0.05, 0.5, 0.95),
@@ -135,7 +135,7 @@ def _parts(logs: Array) -> Array:
     return np.array([piece.mean(axis=(0, 2)) for piece in np.array_split(logs, min(8, len(logs)))])
 
 
-def _times(log: Array) -> Array:
+def times_of(log: Array) -> Array:
     """-1 / log; inf for what does not fade."""
     with np.errstate(divide="ignore"):
         return np.where(log < 0, -1.0 / np.minimum(log, -0.0), np.inf)

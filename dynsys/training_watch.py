@@ -17,7 +17,7 @@ import numpy as np
 
 from dynsys.combinators import as_map
 from dynsys.errors import AnalysisError, DynsysError, InputError
-from dynsys.gate_times import own_factors
+from dynsys.gate_times import own_factors, times_of
 from dynsys.gradients import FORGOTTEN, lag_ladder
 from dynsys.jsonable import dumps
 from dynsys.limits import one_blas_thread
@@ -86,7 +86,7 @@ class Watcher:
             self.skipped += 1
             return False
         record: dict[str, Any] = {"step": int(step), "seconds": round(began - self._began, 3)}
-        record |= {name: _plain(value) for name, value in values.items()}
+        record |= {name: float(value) for name, value in values.items()}
         try:
             # A network that diverges overflows here: that is a record, not a warning in the user's loop.
             with one_blas_thread(), np.errstate(all="ignore"):
@@ -126,10 +126,6 @@ def watch(
         recorded. `dynsys report MODEL --training path` draws the file.
     """
     return Watcher(model, path, inputs, every, overhead)
-
-
-def _plain(value: Any) -> float:
-    return float(value)
 
 
 def measured(f: Map, inputs: Array) -> dict[str, Any]:
@@ -198,8 +194,7 @@ def _gates(f: Map, inputs: Array) -> dict[str, Any]:
         return {}
     values = np.abs(factors[:, kept])
     with np.errstate(divide="ignore"):
-        log = np.log(values).mean(axis=(0, 2))
-        times = np.where(log < 0, -1 / np.minimum(log, -0.0), np.inf)
+        times = times_of(np.log(values).mean(axis=(0, 2)))
     saturated = ((values < CLOSED) | (values > OPEN)).mean()
     return {"gate_median": float(np.median(times)), "gate_saturated": float(saturated)}
 

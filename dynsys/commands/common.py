@@ -66,6 +66,7 @@ def loaded(model: Path, module: str | None, nonlinearity: str | None) -> Any:
 
 
 def read_trials(path: Path | None, f: Any) -> Any:
+    """The trials of a file, or None; a warning on stderr where its recorded states are not reproduced."""
     if path is None:
         return None
     from dynsys.trials import SAME_REPLAY, load_trials, replay_deviation
@@ -85,6 +86,7 @@ def trials_or_constant(trials: Path | None, input_: str | None, f: Any) -> tuple
 
 
 def vector(text: str | None) -> list[float] | None:
+    """The numbers of `--input`, or None where it was left out."""
     if text is None:
         return None
     try:
