@@ -7,6 +7,7 @@ import functools
 import inspect
 import math
 import typing
+import weakref
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, ClassVar, Self
 
@@ -262,8 +263,23 @@ def require_sizes(hidden: int, inputs: int, **others: int) -> None:
         raise ParameterError(f"need hidden >= 1 and inputs >= 0{need}, got {got}.")
 
 
+_DEFICIENCIES: dict[int, tuple[weakref.ref[Array], int]] = {}
+"""What is known of parameter matrices, which cannot change, for as long as they live."""
+
+
 def rank_deficiency(matrix: Array) -> int:
     """Rows minus rank of a parameter matrix, to rounding."""
+    known = _DEFICIENCIES.get(id(matrix))
+    if known is not None and known[0]() is matrix:
+        return known[1]
+    deficiency = _measured_deficiency(matrix)
+    if not matrix.flags.writeable:
+        at = id(matrix)
+        _DEFICIENCIES[at] = (weakref.ref(matrix, lambda _: _DEFICIENCIES.pop(at, None)), deficiency)
+    return deficiency
+
+
+def _measured_deficiency(matrix: Array) -> int:
     singular = np.linalg.svd(matrix, compute_uv=False)
     limit = max(matrix.shape) * np.finfo(np.float64).eps * singular.max(initial=0.0)
     return len(matrix) - int((singular > limit).sum())

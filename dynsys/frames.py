@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -11,9 +12,12 @@ import numpy as np
 from dynsys.errors import AnalysisError
 from dynsys.maps import Map
 from dynsys.orbits import orbit_columns
+from dynsys.readings.steps import DenseSteps, Steps
 from dynsys.types import Array, Integers
 
 CHUNK_BYTES = 1 << 25  # Jacobians formed at a time
+LONGEST_STRETCH = 512  # steps linearized at a time where no Jacobian is formed
+STRETCH_NUMBERS = 1 << 18  # entries of their states
 
 
 def signed_qr(matrices: Array) -> tuple[Array, Array]:
@@ -38,20 +42,64 @@ def random_frames(generator: np.random.Generator, count: int, n: int, k: int) ->
 
 @final
 @dataclass(frozen=True, eq=False)
-class Stretch:
+class Piece:
     """Consecutive Jacobians (t, B, n, n), and how many dimensions each destroys exactly (t, B), or None if unknown."""
 
     jacobians: Array
     lost: Integers | None
 
 
-def jacobians_along(f: Map, state: Array, driving: Array | None, steps: int, *, first: int = 0) -> Iterator[Stretch]:
-    """The Jacobians along the orbit of columns (n, B), in pieces of time; `first` is the first step's t.
+@final
+class Stretch:
+    """Consecutive steps of an orbit with their derivatives, not formed: sample t B + b of `steps` is sequence b at t.
+
+    Attributes:
+        count: steps. batch: B. steps: the Jacobians one by one.
+    """
+
+    def __init__(self, f: Map, states: Array, driving: Array | None, first: int) -> None:
+        """`states` (t, n, B) are those that the steps start from; `driving` (t, B or 1, m) or None."""
+        self._f, self._states, self._driving, self._first = f, states, driving, first
+        self.count, self.batch = len(states), states.shape[2]
+
+    @cached_property
+    def steps(self) -> Steps:
+        if self._f.period > 1:
+            return DenseSteps(self._piece(slice(None)).jacobians.reshape(-1, *2 * self._states.shape[1:2]))
+        return self._f.linearize_columns(*_flat(self._f, self._states, self._driving)).steps()
+
+    @cached_property
+    def lost(self) -> Integers | None:
+        """(t, B) dimensions that each step destroys exactly, or None where the map does not tell."""
+        if self._f.period > 1:
+            return self._piece(slice(None)).lost
+        lost = self._f.lost_rank(*_flat(self._f, self._states, self._driving))
+        return None if lost is None else lost.reshape(self.count, self.batch)
+
+    def pieces(self, begin: int = 0) -> Iterator[Piece]:
+        """The Jacobians from step `begin` on, formed, as many at a time as fit into CHUNK_BYTES."""
+        n = self._states.shape[1]
+        length = max(1, CHUNK_BYTES // max(1, 8 * self.batch * n * n))
+        for at in range(begin, self.count, length):
+            yield self._piece(slice(at, at + length))
+
+    def _piece(self, at: slice) -> Piece:
+        states = self._states[at]
+        driving = None if self._driving is None else self._driving[at]
+        if self._f.period == 1:
+            return Piece(*_all_steps(self._f, states, driving))
+        return Piece(*_by_phase(self._f, states, driving, self._first + (at.start or 0)))
+
+
+def stretches(f: Map, state: Array, driving: Array | None, steps: int, *, first: int = 0) -> Iterator[Stretch]:
+    """The orbit of columns (n, B) with its derivatives, in pieces of time; `first` is the first step's t.
 
     Raises: AnalysisError where the orbit leaves floating point.
     """
     n, batch = state.shape
-    length = max(1, CHUNK_BYTES // (8 * batch * n * n))
+    length = max(1, CHUNK_BYTES // max(1, 8 * batch * n * n))
+    if f.period == 1 and n and f.linearize_columns(state[:, :1], _first_input(f, driving)).by_sample:
+        length = max(length, min(LONGEST_STRETCH, STRETCH_NUMBERS // (batch * n)))
     for begin in range(0, steps, length):
         count = min(length, steps - begin)
         part = None if driving is None else driving[begin : begin + count]
@@ -60,22 +108,37 @@ def jacobians_along(f: Map, state: Array, driving: Array | None, steps: int, *, 
             raise AnalysisError(
                 "the orbit leaves floating-point range: it runs off to infinity. Start within reach of an attractor."
             )
-        dense, lost = (
-            _all_steps(f, orbit[:-1], part) if f.period == 1 else _by_phase(f, orbit[:-1], part, first + begin)
-        )
-        yield Stretch(dense, lost)
+        yield Stretch(f, orbit[:-1], part, first + begin)
         state = orbit[-1]
 
 
-def _all_steps(f: Map, states: Array, driving: Array | None) -> tuple[Array, Integers | None]:
-    """Jacobians (t, B, n, n), lost rank (t, B) at states (t, n, B): time and batch are one linearisation's samples."""
+def jacobians_along(f: Map, state: Array, driving: Array | None, steps: int, *, first: int = 0) -> Iterator[Piece]:
+    """The Jacobians along the orbit of columns (n, B), formed, in pieces of time; `first` is the first step's t.
+
+    Raises: AnalysisError where the orbit leaves floating point.
+    """
+    for stretch in stretches(f, state, driving, steps, first=first):
+        yield from stretch.pieces()
+
+
+def _first_input(f: Map, driving: Array | None) -> Array:
+    return np.zeros((f.input_size, 1)) if driving is None or not len(driving) else driving[0, :1].T
+
+
+def _flat(f: Map, states: Array, driving: Array | None) -> tuple[Array, Array]:
+    """States (n, t B) and inputs (m, t B or 1): time and batch are one linearisation's samples."""
     count, n, batch = states.shape
     flat = np.ascontiguousarray(states.swapaxes(0, 1)).reshape(n, count * batch)
     if driving is None:
-        inputs = np.zeros((f.input_size, 1))
-    else:
-        inputs = np.broadcast_to(driving, (count, batch, f.input_size)).reshape(count * batch, -1).T
-    inputs = np.ascontiguousarray(inputs)
+        return flat, np.zeros((f.input_size, 1))
+    inputs = np.broadcast_to(driving, (count, batch, f.input_size)).reshape(count * batch, -1).T
+    return flat, np.ascontiguousarray(inputs)
+
+
+def _all_steps(f: Map, states: Array, driving: Array | None) -> tuple[Array, Integers | None]:
+    """Jacobians (t, B, n, n), lost rank (t, B) at states (t, n, B)."""
+    count, n, batch = states.shape
+    flat, inputs = _flat(f, states, driving)
     dense = f.linearize_columns(flat, inputs).dense()
     lost = f.lost_rank(flat, inputs)
     return dense.reshape(count, batch, n, n), None if lost is None else lost.reshape(count, batch)

@@ -17,7 +17,7 @@ from dynsys.lyapunov_run import EPS, TINY, Run
 from dynsys.maps import Map
 from dynsys.orbits import constant_input, orbit_columns, sequence, start_columns
 from dynsys.rank import RankLoss
-from dynsys.types import Array, ArrayLike, Booleans, Progress
+from dynsys.types import Array, ArrayLike, Booleans, Integers, Progress
 
 AGREEMENT = 1e-6  # nats per step, to which two random frames must agree
 FULL_SPECTRUM = 256  # state size up to which all exponents are the default
@@ -32,6 +32,7 @@ class LyapunovSpectrum:
         exponents: (k,) nats per step, largest first; -inf for directions that are lost exactly.
         standard_errors: (k,) nats per step, from batch means over time (and the spread over sequences).
         by_sequence: (sequences, k). halves: (2, k), the estimate over each half of the time.
+        running: (checkpoints, k), the estimate after `running_steps` (checkpoints,) steps: how it converged.
         kaplan_yorke: dimension, in state dimensions, or None with the reason in `notes`.
         entropy: sum of the positive exponents, nats per step (an upper bound on the Kolmogorov-Sinai entropy), or None.
         residual: |sum of exponents - mean log|det J||, nats per step; None for k < n.
@@ -46,6 +47,8 @@ class LyapunovSpectrum:
     standard_errors: Array
     by_sequence: Array
     halves: Array
+    running: Array
+    running_steps: Integers
     kaplan_yorke: float | None
     entropy: float | None
     residual: float | None
@@ -220,6 +223,8 @@ def _of_fixed_point(
         standard_errors=np.maximum(_spread(spectra), f.state_size * EPS)[:k],
         by_sequence=spectra[:, :k],
         halves=np.stack([mean[:k], mean[:k]]),
+        running=mean[np.newaxis, :k],
+        running_steps=np.array([steps]),
         kaplan_yorke=dimension,
         entropy=entropy,
         residual=_residual(mean, log_det) if k == f.state_size and not len(below) else None,
@@ -277,16 +282,15 @@ def _of_run(
 ) -> LyapunovSpectrum:
     n = f.state_size
     lost = int(max(rank.lost for rank in run.ranks))
-    per_frame, blocks, below = _sorted_averages(run, n, steps, lost)
-    by_sequence = per_frame[:, 0]
+    by_sequence, blocks, apart, below = _sorted_averages(run, n, steps, lost)
     mean = by_sequence.mean(axis=0)
-    within = blocks[run.block_steps > 0, :, 0].mean(axis=1)
+    taken = run.block_steps > 0
+    within = blocks[taken].mean(axis=1)
     finite = np.where(np.isfinite(within), within, 0.0)
     over_time = finite.std(axis=0, ddof=1) / math.sqrt(len(finite)) if len(finite) > 1 else np.full(k, np.inf)
     halves = [half.mean(axis=0) for half in np.array_split(within, 2)] if len(within) > 1 else [mean, mean]
-    with np.errstate(invalid="ignore"):
-        apart = np.nan_to_num(np.abs(per_frame[:, 0] - per_frame[:, 1]), nan=0.0).max(axis=0)
     below &= np.isfinite(mean)
+    apart = np.where(np.isfinite(mean), apart, 0.0)
     disagree = np.flatnonzero((apart > AGREEMENT) | below)
     log_det = -math.inf if lost else float(run.log_det.mean() / steps)
     known = lost > 0 or math.isfinite(log_det)
@@ -296,7 +300,7 @@ def _of_run(
         notes.append("no sum-rule residual: det J is zero to rounding somewhere on the orbit")
     if disagree.size:
         notes.append(
-            f"from exponent {disagree[0]} on two random frames differ by up to {apart.max():.1e} nats/step: near-equal "
+            f"from exponent {disagree[0]} on two random frames may differ by {apart.max():.1e} nats/step: near-equal "
             "exponents need more steps to be told apart, their sum is more accurate"
         )
     if below.any():
@@ -307,6 +311,8 @@ def _of_run(
         standard_errors=np.maximum(np.maximum(over_time, _spread(by_sequence)), n * EPS),
         by_sequence=by_sequence,
         halves=np.stack(halves),
+        running=_running(blocks[taken].mean(axis=1), run.block_steps[taken], mean),
+        running_steps=np.cumsum(run.block_steps[taken]).astype(np.int64),
         kaplan_yorke=dimension,
         entropy=entropy,
         residual=_residual(mean, log_det) if k == n and known else None,
@@ -322,20 +328,31 @@ def _of_run(
         drive=drive,
         method=(
             f"discrete QR over {steps} steps after {discard} discarded, QR every "
-            f"{'step' if run.interval == 1 else f'{run.interval} steps'}, two random frames, standard errors from "
-            f"{len(within)} batch means"
+            f"{'step' if run.interval == 1 else f'{run.interval} steps'}, two random frames"
+            f"{f' (the second over the first {run.checked} steps)' if run.checked < steps else ''}, standard errors "
+            f"from {len(within)} batch means"
         ),
         notes=tuple(notes),
     )
 
 
-def _sorted_averages(run: Run, n: int, steps: int, lost: int) -> tuple[Array, Array, Booleans]:
-    """Exponents per sequence and frame, per block of time, and which are below rounding, largest exponent first."""
-    blocks = run.blocks / np.maximum(run.block_steps, 1.0)[:, np.newaxis, np.newaxis, np.newaxis]
-    per_frame = run.blocks.sum(axis=0) / steps
+def _running(blocks: Array, lengths: Array, mean: Array) -> Array:
+    """(blocks, k): the estimate after each block of time, nats per step; -inf where that is the answer."""
+    sums = np.cumsum(blocks * lengths[:, np.newaxis], axis=0)
+    return np.where(np.isfinite(mean), sums / np.cumsum(lengths)[:, np.newaxis], mean)
+
+
+def _sorted_averages(run: Run, n: int, steps: int, lost: int) -> tuple[Array, Array, Array, Booleans]:
+    """Exponents by sequence and by block of time, differences of the frames, and which exponents are below rounding.
+
+    Largest exponent first.
+    """
+    blocks = run.blocks / np.maximum(run.block_steps, 1.0)[:, np.newaxis, np.newaxis]
+    averages = run.blocks.sum(axis=0) / steps
     for b, rank in enumerate(run.ranks):
-        per_frame[b, :, max(0, n - rank.lost) :] = -np.inf
-        blocks[:, b, :, max(0, n - rank.lost) :] = 0.0
-    run.complete_by_determinant(per_frame, lost)
-    order = np.argsort(-per_frame[:, 0].mean(axis=0), kind="stable")
-    return per_frame[..., order], blocks[..., order], np.asarray(run.below.any(axis=(0, 1)))[order]
+        averages[b, max(0, n - rank.lost) :] = -np.inf
+        blocks[:, b, max(0, n - rank.lost) :] = 0.0
+    run.complete_by_determinant(averages, lost)
+    order = np.argsort(-averages.mean(axis=0), kind="stable")
+    apart, below = run.apart.max(axis=0), np.asarray(run.below.any(axis=0))
+    return averages[:, order], blocks[..., order], apart[order], below[order]

@@ -7,7 +7,8 @@ from typing import final
 import numpy as np
 
 from dynsys import seeds
-from dynsys.frames import Stretch, jacobians_along, random_frames, signed_qr
+from dynsys.carried_frames import carried_frames
+from dynsys.frames import Stretch, stretches
 from dynsys.maps import Map
 from dynsys.rank import RankLoss
 from dynsys.types import Array, Progress
@@ -15,13 +16,30 @@ from dynsys.types import Array, Progress
 BLOCKS = 20  # batch means behind the standard errors
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
-EVERY_STEP = 64  # state size up to which a QR costs so little that every step has one
+EVERY_STEP = 16  # state size up to which a QR costs so little that every step has one
 LARGEST_SPAN = 16.0  # nats between the diagonal entries of one R
+WANTED_SPAN = 12.0  # nats; rounding of a QR then leaves about 1e-10 of an exponent
+MEASURED = 20  # steps with a QR each, from which the interval is chosen
+LONGEST = 100  # steps between QRs at most
+CHECKED_TO_THE_END = 32  # state size up to which the second frame always goes all the way
+CHECKED = 16  # beyond it goes along for one in so many steps
+SAME = 1e-9  # sine of the angle between two frames from which on they stay together
 
 
 @final
 class Run:
-    """One pass along the orbit with two random frames per sequence."""
+    """One pass along the orbit with two random frames per sequence.
+
+    The second frame shows which exponents the start frame still decides. It is dropped when all its columns have met
+    those of the first, since they stay together from then on, and in large systems after a part of the time.
+
+    Attributes:
+        blocks: (BLOCKS, B, k) sums of logarithms, nats, of the first frame; block_steps: (BLOCKS,).
+        apart: (B, k) nats per step, by how much the second frame's answer differs, or at most can.
+        checked: steps of the average that the second frame took part in.
+        below: (B, k), whether an exponent was below rounding somewhere. log_det: (B,) sums of log|det J|, nats.
+        ranks: what rank each sequence's product lost. interval: steps between QRs.
+    """
 
     def __init__(
         self,
@@ -39,78 +57,131 @@ class Run:
         self._f, self._k, self._steps = f, k, steps
         self.batch = state.shape[1]
         n = f.state_size
-        frames = random_frames(seeds.generator(seed), 2 * self.batch, n, k).reshape(self.batch, 2, n, k)
-        self._frames = frames
-        self._since = 0  # steps since the last QR
+        self._frames = carried_frames(seeds.generator(seed), self.batch, n, k)
+        self._since, self._taken = 0, 0  # steps since the last QR; QRs so far
+        self._two = True
         self.interval = 1
-        self.blocks = np.zeros((BLOCKS, self.batch, 2, k))
+        self.blocks = np.zeros((BLOCKS, self.batch, k))
         self.block_steps = np.zeros(BLOCKS)
+        self._difference = np.zeros((self.batch, k))
+        self._fastest = 0.0  # nats per step between the exponents of a step, the largest seen
+        self.apart = np.zeros((self.batch, k))
+        self.checked = steps
         self.log_det = np.zeros(self.batch)
-        self.below = np.zeros((self.batch, 2, k), dtype=bool)
+        self.below = np.zeros((self.batch, k), dtype=bool)
         self.ranks = [RankLoss(n) for _ in range(self.batch)]
-        self._growth_while_aligning: list[Array] = []
-        t = 0
-        for stretch in jacobians_along(f, state, driving, align + steps, first=first):
-            for jacobian in stretch.jacobians:
-                self._step(jacobian, t - align)
-                t += 1
-            counted = max(0, align - (t - len(stretch.jacobians)))
-            if counted < len(stretch.jacobians):
-                self._watch(stretch, counted)
+        self._early: list[Array] = []
+        t = -align
+        for stretch in stretches(f, state, driving, align + steps, first=first):
+            counted = max(0, -t)
+            closed = self._watch(stretch, counted) if counted < stretch.count else True
+            for i in range(stretch.count):
+                logs = self._frames.advance(stretch, i, determinant=not closed and i >= counted)
+                if logs is not None:
+                    self.log_det += logs
+                self._since += 1
+                if self._due(t + i):
+                    self._orthonormalise(t + i)
+            t += stretch.count
             if progress is not None:
-                progress(t, align + steps, "Lyapunov exponents")
-        if self._since:
-            self._orthonormalise(steps - 1)
+                progress(t + align, align + steps, "Lyapunov exponents")
+        if self._two:
+            self._compare(steps)
 
-    def _watch(self, stretch: Stretch, first: int) -> None:
-        jacobians = stretch.jacobians[first:]
-        for b, rank in enumerate(self.ranks):
-            rank.watch(jacobians[:, b], None if stretch.lost is None else stretch.lost[first:, b])
-        if self._k == self._f.state_size:
-            with np.errstate(divide="ignore"):
-                self.log_det += np.linalg.slogdet(jacobians)[1].sum(axis=0)
+    def _due(self, t: int) -> bool:
+        """Whether step t (negative while the frames align) ends with a QR."""
+        if t in (-1, self._steps - 1) or self._since >= self.interval:
+            return True
+        return t >= 0 and self._block(t) != self._block(t + 1)
 
-    def _step(self, jacobian: Array, t: int) -> None:
-        self._frames = jacobian[:, np.newaxis] @ self._frames
-        self._since += 1
-        if t == -1:
-            self._orthonormalise(t)
-            self._choose_interval()
-        elif t < 0 or self._since >= self.interval or (t + 1) % max(1, self._steps // BLOCKS) == 0:
-            self._orthonormalise(t)
+    def _block(self, t: int) -> int:
+        return min(BLOCKS - 1, t * BLOCKS // self._steps)
+
+    def _watch(self, stretch: Stretch, first: int) -> bool:
+        """Take in what rank and volume the steps from `first` on lose; False if their determinants are still wanted."""
+        known = None if stretch.lost is None else stretch.lost[first:]
+        begun = any(rank.follows_zeros for rank in self.ranks)
+        if known is not None and not begun and stretch.steps.has_no_dead_rows_or_columns():
+            for b, rank in enumerate(self.ranks):
+                rank.watch_known(known[:, b])
+        else:
+            for piece in stretch.pieces(first):
+                for b, rank in enumerate(self.ranks):
+                    rank.watch(piece.jacobians[:, b], None if piece.lost is None else piece.lost[:, b])
+        if self._k != self._f.state_size:
+            return True
+        closed = stretch.steps.log_abs_det()
+        if closed is None:
+            return False
+        self.log_det += closed.reshape(stretch.count, self.batch)[first:].sum(axis=0)
+        return True
 
     def _orthonormalise(self, t: int) -> None:
-        self._frames, r = signed_qr(self._frames)
-        diagonal = np.diagonal(r, axis1=-2, axis2=-1)
-        floor = self._f.state_size * EPS * np.abs(r).max(axis=(-2, -1))[..., np.newaxis]
-        if t >= 0:
-            self.below |= diagonal <= floor
+        diagonal, largest = self._frames.orthonormalise()
+        self._taken += 1
+        floor = self._f.state_size * EPS * largest[..., np.newaxis]
         # -inf comes from structure, never from R: what is below rounding is floored, and not trusted.
         logs = np.log(np.maximum(diagonal, np.maximum(floor, TINY)))
-        if t < 0:
-            self._growth_while_aligning = [*self._growth_while_aligning[-49:], logs]
-        else:
-            block = min(BLOCKS - 1, t * BLOCKS // self._steps)
-            self.blocks[block] += logs
+        self._fastest = max(self._fastest, float(np.ptp(logs)) / self._since)
+        if t >= 0:
+            self.below |= (diagonal <= floor).any(axis=1)
+            block = self._block(t)
+            self.blocks[block] += logs[:, 0]
             self.block_steps[block] += self._since
-            if self.interval > 1 and np.ptp(logs) > LARGEST_SPAN:
-                self.interval //= 2
+            if self._two:
+                self._difference += logs[:, 0] - logs[:, 1]
+                self._meet(t)
+        self._choose_interval(logs)
         self._since = 0
 
-    def _choose_interval(self) -> None:
-        """As many steps between QRs as keep the columns apart: s gap <= 12 leaves an error of about 1e-10."""
+    def _meet(self, t: int) -> None:
+        """Drop the second frame where it has met the first, or, if it costs much, has gone along for long enough."""
+        if t == self._steps - 1 or self._block(t) == self._block(t + 1):
+            return
+        long_enough = self._f.state_size > CHECKED_TO_THE_END and (t + 1) * CHECKED >= self._steps
+        if long_enough or self._frames.apart().max(initial=0.0) < SAME:
+            self._compare(t + 1)
+            self._frames.drop_second()
+            self._two, self.checked = False, t + 1
+
+    def _compare(self, taken: int) -> None:
+        """How far the second frame's averages lie off, and what its remaining angle could still add."""
+        self.apart = np.abs(self._difference) / self._steps
+        if taken < self._steps:
+            self.apart += self._frames.apart() * self._fastest / self._steps
+
+    def _choose_interval(self, logs: Array) -> None:
+        """As many steps between QRs as keep the columns apart, by the growth measured with a QR at every step."""
         if self._f.state_size <= EVERY_STEP:
             return
-        mean = np.mean(self._growth_while_aligning[-50:], axis=(0, 1, 2))
-        gap = float(np.ptp(mean))
-        self.interval = 100 if gap < 0.12 else max(1, int(12.0 / gap))
+        if self._taken <= MEASURED:
+            self._early.append(logs[:, 0])
+            if self._taken == MEASURED:
+                self.interval = _longest_interval(np.array(self._early))
+        elif self.interval > 1 and np.ptp(logs, axis=-1).max(initial=0.0) > LARGEST_SPAN:
+            self.interval //= 2
 
-    def complete_by_determinant(self, per_frame: Array, lost: int) -> None:
-        """A single exponent below rounding is what log|det J| leaves to it."""
+    def complete_by_determinant(self, averages: Array, lost: int) -> None:
+        """A single exponent below rounding is what log|det J| leaves to it. `averages` (B, k), nats per step."""
         if self._k != self._f.state_size or lost or not np.isfinite(self.log_det).all():
             return
-        for b, frame in np.argwhere(self.below.sum(axis=-1) == 1):
-            i = int(np.flatnonzero(self.below[b, frame])[0])
-            others = per_frame[b, frame].sum() - per_frame[b, frame, i]
-            per_frame[b, frame, i] = self.log_det[b] / self._steps - others
+        for b in np.flatnonzero(self.below.sum(axis=-1) == 1):
+            i = int(np.flatnonzero(self.below[b])[0])
+            averages[b, i] = self.log_det[b] / self._steps - (averages[b].sum() - averages[b, i])
         self.below &= self.below.sum(axis=-1, keepdims=True) > 1
+
+
+def _longest_interval(growth: Array) -> int:
+    """The longest run of steps over which the growth (steps, B, k) of no sequence spans more than WANTED_SPAN nats."""
+    sums = np.cumsum(growth, axis=0)
+    interval = 1
+    while interval < min(LONGEST, len(growth)):
+        longer = interval + 1
+        runs = sums[longer - 1 :].copy()
+        runs[1:] -= sums[:-longer]
+        if float(np.ptp(runs, axis=-1).max()) > WANTED_SPAN:
+            return interval
+        interval = longer
+    # Nothing spans that much in all the steps measured: as far as their mean allows.
+    span = float(np.ptp(sums[-1] / len(growth), axis=-1).max())
+    return LONGEST if span * LONGEST < WANTED_SPAN else max(interval, int(WANTED_SPAN / span))

@@ -13,12 +13,16 @@ class RankLoss:
     A unit that is dead makes a row of J exactly zero, which the sparsity of the running product shows. A singular
     recurrent matrix makes every J singular: cells say so themselves (`Map.lost_rank`). Only where a map cannot tell,
     the rank of J is judged numerically, after its rows and columns are scaled to the same size.
+
+    Attributes:
+        lost: dimensions, so far. follows_zeros: whether a zero row or column has been seen, so that all later patterns
+            of zeros matter too.
     """
 
     def __init__(self, n: int) -> None:
         self._n = n
         self._pattern: Array | None = None
-        self._any_zero = False
+        self.follows_zeros = False
         self._by_weights: int | None = None
         self.lost = 0
 
@@ -26,7 +30,7 @@ class RankLoss:
         """Take in further Jacobians (T, n, n), in time order, with what the map knows of each (T,), or None."""
         zero = jacobians == 0
         dead = zero.all(axis=2) | zero.all(axis=1)
-        if dead.any() or self._any_zero:
+        if dead.any() or self.follows_zeros:
             self._follow_pattern(~zero, dead.any(axis=1))
         if known is not None:
             self.lost = max(self.lost, int(known.max(initial=0)))
@@ -36,8 +40,12 @@ class RankLoss:
             self._by_weights = deficiency if self._by_weights is None else min(self._by_weights, deficiency)
         self.lost = max(self.lost, self._by_weights or 0)
 
+    def watch_known(self, known: Integers) -> None:
+        """Take in further Jacobians without a zero row or column, of which the map tells what each destroys (T,)."""
+        self.lost = max(self.lost, int(known.max(initial=0)))
+
     def _follow_pattern(self, nonzero: Array, dead: Array) -> None:
-        self._any_zero = True
+        self.follows_zeros = True
         running = np.eye(self._n) if self._pattern is None else self._pattern
         for pattern, has_dead in zip(nonzero, dead, strict=True):
             running = np.minimum(pattern.astype(np.float64) @ running, 1.0)

@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from dynsys.readings.linear import Linearization, Pulled
+from dynsys.readings.steps import Steps
 from dynsys.types import Array
 
 
@@ -17,6 +18,7 @@ class WithoutInput(Linearization):
 
     def __init__(self, inner: Linearization) -> None:
         self._inner, self.next_state = inner, inner.next_state
+        self.by_sample = inner.by_sample
 
     def push(self, state: Array | None, input: Array | None = None) -> Array:
         return self._inner.push(state)
@@ -30,6 +32,9 @@ class WithoutInput(Linearization):
 
     def dense(self) -> Array:
         return self._inner.dense()
+
+    def steps(self) -> Steps:
+        return self._inner.steps()
 
     def dense_input(self) -> Array:
         return np.zeros((self.next_state.shape[1], len(self.next_state), 0))

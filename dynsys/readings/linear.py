@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys.readings.steps import DenseSteps, FormSteps, Steps
 from dynsys.readings.structure import StackedRows, Structure
 from dynsys.readings.tape import Traced, pull, push
 from dynsys.types import Array
@@ -32,6 +34,8 @@ class Linearization(ABC):
     """One step of a map at a batch of states, with its derivative there. Columns: (n, B) states, (m, B) inputs."""
 
     next_state: Array
+    by_sample = False
+    """Whether `steps` gives one sample's Jacobian without forming those of all."""
 
     @abstractmethod
     def push(self, state: Array | None, input: Array | None = None) -> Array:
@@ -52,6 +56,10 @@ class Linearization(ABC):
     def dense(self) -> Array:
         """The state Jacobians (B, n, n), row i = output i; a strided view."""
 
+    def steps(self) -> Steps:
+        """The Jacobians one sample at a time, for frames that are carried along an orbit."""
+        return DenseSteps(self.dense())
+
     @abstractmethod
     def dense_input(self) -> Array:
         """The input Jacobians (B, n, m)."""
@@ -60,6 +68,8 @@ class Linearization(ABC):
 @final
 class TapeLinearization(Linearization):
     """The derivative by the tape. What was not asked for is not recorded."""
+
+    by_sample = True
 
     def __init__(
         self,
@@ -127,6 +137,13 @@ class TapeLinearization(Linearization):
     def dense(self) -> Array:
         record = self._record(state=True)
         return self._structure(record, record.blocks)
+
+    def steps(self) -> Steps:
+        record = self._record(state=True)
+        structure = Structure(record.tape, record.blocks, self._state.shape[1], self._cache)
+        ends = np.cumsum([0, *self._sizes])
+        seeds = [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
+        return FormSteps(structure.forms(record.outputs), self._output_sizes, seeds, self._state.shape[1])
 
     def dense_input(self) -> Array:
         record = self._record(input=True)

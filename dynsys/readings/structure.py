@@ -147,9 +147,13 @@ class Structure:
         self._forms[id(output)] = added([piece for piece in pieces if piece]) if any(pieces) else Form()
         return self._forms[id(output)]
 
+    def forms(self, outputs: Sequence[Any]) -> list[Form]:
+        """The derivative of each output as a form, whose seeds are numbered in their order."""
+        return [self._form(out) for out in outputs]
+
     def dense(self, outputs: Sequence[Any], rows: Sequence[int]) -> Array:
         """(total rows, B, N): the derivative of the outputs, one below the other, state axis first."""
-        forms = [self._form(out) for out in outputs]
+        forms = self.forms(outputs)
         whole = slice(0, self._samples)
         # New zeros cost nothing until touched: blocks that are zero or diagonal are then never swept.
         filled = all(form.nested or self._covers(form) for form in forms) and self._samples > SMALL_BATCH

@@ -247,6 +247,26 @@ def test_dense_structure_is_the_vjps_of_unit_cotangents(f: Any, batch: int) -> N
         assert_equal_derivatives(row, dense[..., i, :], accuracy(f))
 
 
+def test_steps_one_by_one_are_the_dense_jacobians(f: Any) -> None:
+    """Written one sample at a time, or applied to a frame without being formed: the same matrices."""
+    states, inputs = places(f, 4)
+    linear = f.linearize(states, inputs if f.input_size else None)
+    dense, steps, n = np.array(linear.dense()), linear.steps(), f.state_size
+    frame = np.asfortranarray(np.random.default_rng(3).standard_normal((n, 2)))
+    for sample in (2, 0, 3):
+        filled, moved = np.full((n, n), np.nan, order="F"), np.full((n, 2), np.nan, order="F")
+        steps.fill(sample, filled)
+        steps.move(sample, frame, moved)
+        assert_equal_derivatives(filled, dense[sample], 1e-13)
+        assert_equal_derivatives(moved, dense[sample] @ frame, 1e-13)
+    closed = steps.log_abs_det()
+    if closed is not None:
+        np.testing.assert_allclose(closed, np.linalg.slogdet(dense)[1], atol=1e-9)
+    zero = dense == 0
+    if zero.all(axis=1).any() or zero.all(axis=2).any():
+        assert not steps.has_no_dead_rows_or_columns()
+
+
 def test_jvp_adds_the_input_tangent(f: Any) -> None:
     """d step = J dx + B du."""
     states, inputs = places(f, 3)

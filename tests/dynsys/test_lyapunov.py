@@ -78,6 +78,32 @@ def test_sum_of_exponents_of_an_lstm(n: int) -> None:
     assert result.exponents.sum() == pytest.approx(wanted, abs=1e-10 * np.abs(result.exponents).sum())
 
 
+@pytest.mark.parametrize("gain", [1.2, 3.0])
+def test_sum_of_exponents_of_a_large_driven_tanh_network(gain: float) -> None:
+    """The same where frames are never formed (n = 80) and, at the lower gain, QRs are several steps apart."""
+    n, generator = 80, np.random.default_rng(0)
+    cell = cells.Elman.random(n, 2, gain=gain, seed=1)
+    inputs = 0.3 * generator.standard_normal((460, 2))
+    result = dynsys.lyapunov_spectrum(cell, inputs=inputs, steps=400, discard=60)
+    before = dynsys.simulate(cell, None, inputs=inputs)[60:-1] @ cell.U.T + inputs[60:] @ cell.W.T
+    wanted = log_det(cell.U) + log_sech_squared(before).sum(axis=1).mean()
+    assert result.exponents.sum() == pytest.approx(wanted, abs=1e-10 * np.abs(result.exponents).sum())
+    assert (result.qr_interval > 1) == (gain < 2)
+
+
+def test_sum_of_exponents_of_a_large_lstm_and_gru() -> None:
+    """log|det J| by an LU decomposition of each Jacobian, which knows nothing of frames."""
+    for cell in (cells.LSTM.random(40, 2, gain=2.0, seed=1), cells.GRU.random(64, 2, gain=2.0, seed=1)):
+        f = dynsys.as_map(cell)
+        inputs = np.random.default_rng(2).standard_normal((240, 2))
+        result = dynsys.lyapunov_spectrum(cell, inputs=inputs, steps=200, discard=40)
+        states = dynsys.simulate(cell, None, inputs=inputs)[40:-1]
+        wanted = np.linalg.slogdet(f.jacobian(states, inputs[40:]))[1].mean()
+        assert result.exponents.sum() == pytest.approx(wanted, abs=1e-10 * np.abs(result.exponents).sum())
+        assert result.residual is not None
+        assert result.residual < 1e-10 * np.abs(result.exponents).sum()
+
+
 def test_sum_of_exponents_of_henon_is_log_b() -> None:
     """det J = -0.3 everywhere, so the sum is ln 0.3 however long the orbit."""
     result = dynsys.lyapunov_spectrum(dynsys.as_map(henon, 2), [0.1, 0.1], steps=500, discard=100)
@@ -95,6 +121,17 @@ def test_exponents_of_henon() -> None:
     assert result.kaplan_yorke == pytest.approx(1.2583, abs=0.005)
     assert result.entropy == pytest.approx(result.exponents[0])
     assert result.chaotic
+
+
+def test_a_large_random_network_has_the_exponent_and_dimension_of_theory() -> None:
+    """x' = U tanh x, N = 512, g = 3: mean-field lambda_1 = 0.31025; D_KY / N is extensive, 0.27 to 0.30 (Engelken)."""
+    n, k = 512, 170
+    cell = cells.Elman.random(n, 0, gain=3.0, seed=3)
+    start = np.random.default_rng(0).uniform(-1, 1, n)
+    result = dynsys.lyapunov_spectrum(cell, start, k=k, steps=300, discard=200)
+    assert result.exponents[0] == pytest.approx(0.31025, abs=0.03)
+    assert result.kaplan_yorke is not None
+    assert 0.27 < result.kaplan_yorke / n < 0.30
 
 
 def test_exponent_of_the_logistic_map_at_4_is_log_2() -> None:
@@ -302,6 +339,28 @@ def test_saturated_output_gates_are_not_lost_rank() -> None:
 
 
 # Batches, errors, and what may change the answer
+
+
+def test_running_estimates_end_at_the_answer_and_the_error_shrinks() -> None:
+    """Estimates after each block of time: the last is the exponent, and the late ones lie closer to it."""
+    result = dynsys.lyapunov_spectrum(dynsys.as_map(henon, 2), [0.1, 0.1], steps=8000, discard=100)
+    np.testing.assert_allclose(result.running[-1], result.exponents, atol=1e-12)
+    assert result.running_steps[-1] == 8000
+    off = np.abs(result.running[:, 0] - result.exponents[0])
+    assert off[:5].max() > off[-5:].max()
+
+
+@pytest.mark.parametrize("n", [24, 60])
+def test_sequences_in_one_call_are_those_of_single_calls(n: int) -> None:
+    """Small frames are worked on in batches, large ones one by one: neither changes an exponent."""
+    cell = cells.GRU.random(n, 1, gain=1.5, seed=4)
+    inputs = np.random.default_rng(1).standard_normal((300, 3, 1))
+    whole = dynsys.lyapunov_spectrum(cell, inputs=inputs, steps=200, discard=100)
+    for b in range(3):
+        alone = dynsys.lyapunov_spectrum(cell, inputs=inputs[:, b], steps=200, discard=100)
+        np.testing.assert_allclose(whole.by_sequence[b].sum(), alone.exponents.sum(), rtol=1e-10)
+        np.testing.assert_allclose(whole.by_sequence[b, 0], alone.exponents[0], atol=2e-3)
+    np.testing.assert_allclose(whole.exponents, whole.by_sequence.mean(axis=0), atol=1e-14)
 
 
 def test_sequences_are_analysed_one_by_one_and_averaged() -> None:
