@@ -11,17 +11,16 @@ from typing import Any, final
 import numpy as np
 
 from dynsys import seeds
+from dynsys.checked_product import CheckedProduct
 from dynsys.combinators import as_map
 from dynsys.errors import InputError
-from dynsys.frames import jacobians_along
+from dynsys.frames import jacobians_along, stretches
 from dynsys.limits import one_blas_thread
-from dynsys.log_svd import GradedProduct, coupled_frame
 from dynsys.maps import Map
 from dynsys.orbits import constant_input, sequence, start_columns
 from dynsys.rank import RankLoss
 from dynsys.types import Array, ArrayLike, Integers, Progress
 
-AGREEMENT = 1e-6  # nats, to which two frames must agree
 LONGEST = 10_000_000  # steps; a typing mistake, not a plan
 FORGOTTEN = math.log(0.01)  # nats: the memory horizon is where the largest gain falls below one hundredth
 
@@ -195,11 +194,13 @@ def lag_ladder(longest: int) -> list[int]:
 
 
 def _coupled(f: Map, state: Array, driving: Array | None, steps: int) -> Array:
-    """(n, n) bool: entries of the Jacobians that are nonzero anywhere along the orbits."""
+    """(n, n) bool: entries of the Jacobians that are nonzero along the orbits, until they leave no group apart."""
+    from scipy.sparse.csgraph import connected_components
+
     pattern = np.eye(f.state_size, dtype=bool)
-    for stretch in jacobians_along(f, state, driving, steps):
-        pattern |= (stretch.jacobians != 0).any(axis=(0, 1))
-        if pattern.all():
+    for piece in jacobians_along(f, state, driving, steps):
+        pattern |= (piece.jacobians != 0).any(axis=(0, 1))
+        if connected_components(pattern, directed=False, return_labels=False) == 1:
             break
     return pattern
 
@@ -218,33 +219,33 @@ def _spectra(
     and right vectors (2, B, n_lags, n, v)."""
     n, batch = state.shape
     generator = seeds.generator(seed)
-    products = [
-        [GradedProduct(coupled_frame(coupled, generator), shaken) for shaken in (None, generator)] for _ in range(batch)
-    ]
+    pairs = [CheckedProduct(coupled, generator) for _ in range(batch)]
     ranks = [RankLoss(n) for _ in range(batch)]
     values = np.empty((batch, len(lags), n))
     trusted, lost = np.full(len(lags), n), np.zeros(len(lags), dtype=np.int64)
     sides = np.empty((2, batch, len(lags), n, vectors))
+    jacobian = np.empty((n, n), order="F")
     t = 0
-    for stretch in jacobians_along(f, state, driving, lags[-1]):
-        for step, now in enumerate(stretch.jacobians):
+    for stretch in stretches(f, state, driving, lags[-1]):
+        regular = stretch.lost is not None and stretch.steps.has_no_dead_rows_or_columns()
+        for step in range(stretch.count):
             t += 1
-            for b, pair in enumerate(products):
+            for b, pair in enumerate(pairs):
+                stretch.steps.fill(step * batch + b, jacobian)
                 known = None if stretch.lost is None else stretch.lost[step : step + 1, b]
-                ranks[b].watch(now[b : b + 1], known)
-                for product in pair:
-                    product.extend(now[b], n - ranks[b].lost)
+                if known is not None and regular and not ranks[b].follows_zeros:
+                    ranks[b].watch_known(known)
+                else:
+                    ranks[b].watch(jacobian[np.newaxis], known)
+                pair.extend(jacobian, n - ranks[b].lost)
             if t in lags:
                 at = lags.index(t)
-                for b, pair in enumerate(products):
-                    one, two = (p.log_singular_values() for p in pair)
-                    gone = ranks[b].lost
-                    values[b, at] = one
+                for b, pair in enumerate(pairs):
+                    values[b, at], reliable = pair.log_singular_values()
                     if vectors:
-                        sides[:, b, at] = pair[0].leading(vectors)[1:]
-                    apart = np.flatnonzero(~(np.isclose(one, two, rtol=0, atol=AGREEMENT)))
-                    trusted[at] = min(trusted[at], int(apart[0]) if len(apart) else n)
-                    lost[at] = max(lost[at], gone)
+                        sides[:, b, at] = pair.first.leading(vectors)[1:]
+                    trusted[at] = min(trusted[at], reliable)
+                    lost[at] = max(lost[at], ranks[b].lost)
         if progress is not None:
             progress(t, lags[-1], "gradients by lag")
     return values, trusted, lost, sides

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from dynsys.frames import signed_qr
+from dynsys.qr_interval import QRInterval
+from dynsys.reflectors import Reflectors
 from dynsys.types import Array, Integers
 
 EPS = float(np.finfo(np.float64).eps)
@@ -18,6 +20,10 @@ OVERLAP = 45.0  # nats by which windows overlap
 SPLIT = 1e-12
 FLIPS = 40
 TURNS = 24  # for vectors; even, so that left stays left
+SPAN_OF_A_QR = 8.0  # nats
+UNFORMED = 48  # state size from which the frame is left as reflectors
+STRIP = 64  # rows of the graded triangle updated at a time
+NEGLIGIBLE = 90.0  # nats below a row's own size from which on what is added to it is far below rounding
 APART = 1.0  # nats between values that TURNS turns separate to exp(-2 TURNS APART)
 
 
@@ -31,19 +37,68 @@ class GradedProduct:
     second, shaken product shows which values the arithmetic determines: two like copies would agree on their errors.
     """
 
-    def __init__(self, frame: Array, shaken: np.random.Generator | None = None) -> None:
-        self._q, self._start = frame.copy(), frame
+    def __init__(self, frame: Array, shaken: np.random.Generator | None = None, *, span: float = SPAN_OF_A_QR) -> None:
+        """Starts with P = Q0, the square `frame`. `span`: nats that the growth between two QRs may span."""
+        self._q: Array | None = frame.copy(order="F")
+        self._start = frame
+        # Q as reflectors, and the signs that make the diagonal of R positive: Q diag(signs) is the frame.
+        self._factor: Reflectors | None = None
+        self._signs = np.ones(len(frame))
+        self._moved: Array | None = None  # a product with the frame that no QR has been made of yet
+        self._since = 0
         # A group of units that touch no others keeps its own rows and columns of the frame: so does the shaking.
         self._pattern = (frame != 0).astype(np.float64)
         self._shake = None if shaken is None else EPS * shaken.standard_normal(frame.shape)
         self._n = frame.shape[0]
+        self._unformed = self._n >= UNFORMED and bool(self._pattern.all())
+        self._interval = QRInterval(span, span + 4.0)
+        self._room = np.empty((2, *frame.shape)).swapaxes(1, 2) if self._unformed else frame[:0]
         self._log = np.zeros(self._n)
         self._x = np.eye(self._n)
 
     def extend(self, jacobian: Array, rank: int | None = None) -> None:
         """P <- jacobian P, whose rank is known to be at most `rank`."""
-        moved = jacobian @ self._q
+        full = rank is None or rank >= self._n
+        if self._unformed and full:
+            self._extend_unformed(jacobian)
+            return
+        self._settle()
+        self._unformed = False
+        self._extend_formed(jacobian, rank)
+
+    def _extend_unformed(self, jacobian: Array) -> None:
+        """The same for large coupled frames of full rank, whose Q is never formed."""
+        if self._moved is None:
+            if self._factor is None:
+                self._moved, self._spare = np.matmul(jacobian, self._columns(), out=self._room[0]), self._room[1]
+            else:
+                self._spare[...] = jacobian
+                self._moved, self._spare = self._factor.times(self._spare), self._factor.packed
+            if self._shake is not None:
+                self._shake = np.roll(self._shake, 1, axis=0)
+                self._moved += np.linalg.norm(jacobian, axis=1, keepdims=True) * self._shake
+        else:
+            self._moved, self._spare = np.matmul(jacobian, self._moved, out=self._spare), self._moved
+        self._since += 1
+        if self._since >= self._interval.steps:
+            self._settle()
+
+    def _settle(self) -> None:
+        """A QR of what has been multiplied since the last one."""
+        if self._moved is None:
+            return
+        self._factor, self._q, self._moved, self._since = Reflectors(self._moved), None, None, 0
+        signs = np.where(self._factor.diagonal * self._signs < 0, -1.0, 1.0)
+        d = _positive(np.abs(self._factor.diagonal), self._factor.norm)
+        absorb(self._factor.packed, signs / d, self._signs, self._log, self._x)
+        self._log += np.log(d)
+        self._signs = signs
+        self._interval.learn(np.log(d))
+
+    def _extend_formed(self, jacobian: Array, rank: int | None) -> None:
+        moved = jacobian @ self._columns()
         self._q, r = signed_qr(moved)
+        self._factor = None
         pivots = np.arange(len(self._log))
         if rank is not None and rank < len(pivots):
             pivots = _independent(r, rank)
@@ -57,8 +112,16 @@ class GradedProduct:
             self._pattern = self._pattern[:, pivots]
             self._q += self._shake[:, : len(pivots)] * self._pattern
 
+    def _columns(self) -> Array:
+        """The frame Q, formed."""
+        if self._q is None:
+            assert self._factor is not None
+            self._q = self._factor.orthogonal() * self._signs
+        return self._q
+
     def log_singular_values(self) -> Array:
         """(n,) nats, largest first; -inf for lost dimensions."""
+        self._settle()
         x, log = self._x, self._log
         if not len(log):
             return np.full(self._n, -np.inf)
@@ -78,6 +141,7 @@ class GradedProduct:
         The graded triangle is turned over and over: X tends to the identity, block by block where values are close.
         What is lost exactly has no vectors: its columns are NaN, its values -inf.
         """
+        self._settle()
         x, log = self._x, self._log
         left, right = np.eye(len(log)), np.eye(self._n)
         for _ in range(TURNS):
@@ -87,7 +151,7 @@ class GradedProduct:
         values, left, right = _block_by_block(x, log, left, right)
         order = np.argsort(-values, kind="stable")[:k]
         missing = k - len(order)
-        whole_left = np.pad(self._q @ left[:, order], ((0, 0), (0, missing)), constant_values=np.nan)
+        whole_left = np.pad(self._columns() @ left[:, order], ((0, 0), (0, missing)), constant_values=np.nan)
         whole_right = np.pad(self._start @ right[:, order], ((0, 0), (0, missing)), constant_values=np.nan)
         return np.pad(values[order], (0, missing), constant_values=-np.inf), whole_left, whole_right
 
@@ -127,6 +191,34 @@ def _absorbed(r: Array, pivots: Integers, log: Array, x: Array) -> tuple[Array, 
     factors[i, j] *= np.exp(np.minimum(log[j] - log[pivots[i]], 700.0))
     factors[rows, pivots] = 1.0
     return factors @ x, log[pivots] + np.log(d)
+
+
+def absorb(r: Array, rows: Array, columns: Array, log: Array, x: Array) -> None:
+    """x <- diag(rows) exp(-log) R exp(log) diag(columns) x, in place, for triangles R and x (n, n).
+
+    What lies below the diagonal of `r` is not looked at. In strips of rows: a strip meets only what is below it in x,
+    and of that only what its grading leaves above rounding.
+    """
+    n = len(log)
+    reach = np.maximum.accumulate(log[::-1])[::-1]  # the largest entry of log from here on
+    begin = 0
+    while begin < n:
+        end = min(begin + STRIP, n)
+        while end > begin + 1 and np.ptp(log[begin:end]) > SPAN / 2:
+            end = begin + (end - begin) // 2
+        top = float(log[begin:end].max())
+        last = max(end, int(np.searchsorted(-reach, NEGLIGIBLE - float(log[begin:end].min()))))
+        right = np.exp(np.minimum(log[begin:last] - top, SPAN)) * columns[begin:last]
+        factors = r[begin:end, begin:last] * (rows[begin:end] * np.exp(top - log[begin:end]))[:, np.newaxis]
+        factors *= right
+        factors[:, : end - begin] = np.triu(factors[:, : end - begin], 1) + np.eye(end - begin)
+        x[begin:end, begin:] = factors @ x[begin:last, begin:]
+        begin = end
+
+
+def _positive(d: Array, norm: float) -> Array:
+    """Pivots of a triangle. One that rounding made zero is below rounding, not lost: any tiny stand-in will do."""
+    return np.where(d > 0, d, EPS * max(norm, float(np.finfo(np.float64).tiny)))
 
 
 def _split_at(x: Array, log: Array) -> int | None:

@@ -10,6 +10,7 @@ from dynsys import seeds
 from dynsys.carried_frames import carried_frames
 from dynsys.frames import Stretch, stretches
 from dynsys.maps import Map
+from dynsys.qr_interval import QRInterval
 from dynsys.rank import RankLoss
 from dynsys.types import Array, Progress
 
@@ -19,8 +20,6 @@ TINY = float(np.finfo(np.float64).tiny)
 EVERY_STEP = 16  # state size up to which a QR costs so little that every step has one
 LARGEST_SPAN = 16.0  # nats between the diagonal entries of one R
 WANTED_SPAN = 12.0  # nats; rounding of a QR then leaves about 1e-10 of an exponent
-MEASURED = 20  # steps with a QR each, from which the interval is chosen
-LONGEST = 100  # steps between QRs at most
 CHECKED_TO_THE_END = 32  # state size up to which the second frame always goes all the way
 CHECKED = 16  # beyond it goes along for one in so many steps
 SAME = 1e-9  # sine of the angle between two frames from which on they stay together
@@ -38,7 +37,7 @@ class Run:
         apart: (B, k) nats per step, by how much the second frame's answer differs, or at most can.
         checked: steps of the average that the second frame took part in.
         below: (B, k), whether an exponent was below rounding somewhere. log_det: (B,) sums of log|det J|, nats.
-        ranks: what rank each sequence's product lost. interval: steps between QRs.
+        ranks: what rank each sequence's product lost.
     """
 
     def __init__(
@@ -58,9 +57,9 @@ class Run:
         self.batch = state.shape[1]
         n = f.state_size
         self._frames = carried_frames(seeds.generator(seed), self.batch, n, k)
-        self._since, self._taken = 0, 0  # steps since the last QR; QRs so far
+        self._since = 0  # steps since the last QR
         self._two = True
-        self.interval = 1
+        self._rule = QRInterval(WANTED_SPAN, LARGEST_SPAN, adapts=n > EVERY_STEP)
         self.blocks = np.zeros((BLOCKS, self.batch, k))
         self.block_steps = np.zeros(BLOCKS)
         self._difference = np.zeros((self.batch, k))
@@ -70,7 +69,6 @@ class Run:
         self.log_det = np.zeros(self.batch)
         self.below = np.zeros((self.batch, k), dtype=bool)
         self.ranks = [RankLoss(n) for _ in range(self.batch)]
-        self._early: list[Array] = []
         t = -align
         for stretch in stretches(f, state, driving, align + steps, first=first):
             counted = max(0, -t)
@@ -88,9 +86,14 @@ class Run:
         if self._two:
             self._compare(steps)
 
+    @property
+    def interval(self) -> int:
+        """Steps between QRs."""
+        return self._rule.steps
+
     def _due(self, t: int) -> bool:
         """Whether step t (negative while the frames align) ends with a QR."""
-        if t in (-1, self._steps - 1) or self._since >= self.interval:
+        if t in (-1, self._steps - 1) or self._since >= self._rule.steps:
             return True
         return t >= 0 and self._block(t) != self._block(t + 1)
 
@@ -118,7 +121,6 @@ class Run:
 
     def _orthonormalise(self, t: int) -> None:
         diagonal, largest = self._frames.orthonormalise()
-        self._taken += 1
         floor = self._f.state_size * EPS * largest[..., np.newaxis]
         # -inf comes from structure, never from R: what is below rounding is floored, and not trusted.
         logs = np.log(np.maximum(diagonal, np.maximum(floor, TINY)))
@@ -131,7 +133,7 @@ class Run:
             if self._two:
                 self._difference += logs[:, 0] - logs[:, 1]
                 self._meet(t)
-        self._choose_interval(logs)
+        self._rule.learn(logs[:, 0])
         self._since = 0
 
     def _meet(self, t: int) -> None:
@@ -150,17 +152,6 @@ class Run:
         if taken < self._steps:
             self.apart += self._frames.apart() * self._fastest / self._steps
 
-    def _choose_interval(self, logs: Array) -> None:
-        """As many steps between QRs as keep the columns apart, by the growth measured with a QR at every step."""
-        if self._f.state_size <= EVERY_STEP:
-            return
-        if self._taken <= MEASURED:
-            self._early.append(logs[:, 0])
-            if self._taken == MEASURED:
-                self.interval = _longest_interval(np.array(self._early))
-        elif self.interval > 1 and np.ptp(logs, axis=-1).max(initial=0.0) > LARGEST_SPAN:
-            self.interval //= 2
-
     def complete_by_determinant(self, averages: Array, lost: int) -> None:
         """A single exponent below rounding is what log|det J| leaves to it. `averages` (B, k), nats per step."""
         if self._k != self._f.state_size or lost or not np.isfinite(self.log_det).all():
@@ -169,19 +160,3 @@ class Run:
             i = int(np.flatnonzero(self.below[b])[0])
             averages[b, i] = self.log_det[b] / self._steps - (averages[b].sum() - averages[b, i])
         self.below &= self.below.sum(axis=-1, keepdims=True) > 1
-
-
-def _longest_interval(growth: Array) -> int:
-    """The longest run of steps over which the growth (steps, B, k) of no sequence spans more than WANTED_SPAN nats."""
-    sums = np.cumsum(growth, axis=0)
-    interval = 1
-    while interval < min(LONGEST, len(growth)):
-        longer = interval + 1
-        runs = sums[longer - 1 :].copy()
-        runs[1:] -= sums[:-longer]
-        if float(np.ptp(runs, axis=-1).max()) > WANTED_SPAN:
-            return interval
-        interval = longer
-    # Nothing spans that much in all the steps measured: as far as their mean allows.
-    span = float(np.ptp(sums[-1] / len(growth), axis=-1).max())
-    return LONGEST if span * LONGEST < WANTED_SPAN else max(interval, int(WANTED_SPAN / span))

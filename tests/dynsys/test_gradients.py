@@ -13,11 +13,48 @@ from scipy.special import log_expit
 import cells
 import dynsys
 from dynsys.errors import AnalysisError, InputError
+from dynsys.readings.linear import Linearization
 
 
 def linear(U: Any) -> cells.Elman:
     """h' = U h."""
     return cells.Elman(U=U, activation="identity")
+
+
+class Carried(dynsys.Map):
+    """A linear map x' = M x whose input is M, with M as its Jacobian: any product of matrices as an orbit."""
+
+    def __init__(self, n: int, step: Any) -> None:
+        self.state_size, self.input_size, self.name = n, n * n, "carried"
+        self.blocks, self.output, self._step = (("x", slice(0, n)),), slice(0, n), step
+
+    def advance(self, state: np.ndarray, input: np.ndarray) -> np.ndarray:
+        return np.asarray(self._step(state, input))
+
+    def linearize_columns(self, state: np.ndarray, input: np.ndarray) -> Any:
+        return Given(self.advance(state, input), input.T.reshape(-1, self.state_size, self.state_size))
+
+    def box(self, low: np.ndarray, high: np.ndarray) -> None:
+        return None
+
+
+class Given(Linearization):
+    """Jacobians that are there already."""
+
+    def __init__(self, next_state: np.ndarray, jacobians: np.ndarray) -> None:
+        self.next_state, self._jacobians = next_state, jacobians
+
+    def push(self, state: Any, input: Any = None) -> np.ndarray:
+        return np.einsum("bij,jbk->ibk", self._jacobians, state)
+
+    def pull(self, cotangent: np.ndarray, *, input: bool = True, parameters: bool = False) -> Any:
+        raise NotImplementedError
+
+    def dense(self) -> np.ndarray:
+        return self._jacobians
+
+    def dense_input(self) -> np.ndarray:
+        raise NotImplementedError
 
 
 def product_of(matrices: np.ndarray) -> tuple[Any, np.ndarray]:
@@ -76,6 +113,47 @@ def test_log_singular_values_of_a_gru(seed: int) -> None:
     result = dynsys.gradient_spectrum(cell, inputs=inputs, lags=[1, 7, 60])
     for lag, values in zip((1, 7, 60), result.log_singular_values, strict=True):
         np.testing.assert_allclose(values, exact_log_singular_values(jacobians[:lag], 300), rtol=0, atol=1e-9)
+
+
+def turning(logs: np.ndarray, seed: int) -> tuple[Any, np.ndarray]:
+    """J_t = A_t D_t A_{t-1}^T with orthogonal A_t and D_t = exp(logs[t]): in exact arithmetic the singular values of
+    their product are the products of the D_t. The map whose input carries the matrices, and these inputs."""
+    steps, n = logs.shape
+    turns = np.linalg.qr(np.random.default_rng(seed).standard_normal((steps + 1, n, n)))[0]
+    matrices = turns[1:] @ (np.exp(logs)[:, :, np.newaxis] * turns[:-1].swapaxes(1, 2))
+
+    def step(state: Any, entries: Any) -> Any:
+        return (entries.reshape(n, n, -1) * state[np.newaxis]).sum(axis=1)
+
+    return Carried(n, step), matrices.reshape(steps, n * n)
+
+
+@pytest.mark.parametrize(("rate", "steps"), [(0.3, 400), (3.0, 300), (8.0, 200)])
+def test_a_large_product_in_turning_coordinates(rate: float, steps: int) -> None:
+    """n = 60, where frames are never formed, singular values over up to 1600 nats, with QRs 26, 2 and 1 steps apart."""
+    n = 60
+    logs = np.linspace(0.0, -rate, n) + 0.05 * rate * np.random.default_rng(7).standard_normal((steps, n))
+    f, entries = turning(logs, 0)
+    lags = [1, 50, 120, steps]
+    result = dynsys.gradient_spectrum(f, np.zeros(n), entries, lags)
+    for row, lag in zip(result.log_singular_values, lags, strict=True):
+        np.testing.assert_allclose(row, -np.sort(-logs[:lag].sum(axis=0)), rtol=0, atol=1e-9)
+    assert result.trusted.tolist() == [n] * len(lags)
+
+
+def test_what_rounded_jacobians_do_not_determine_is_not_trusted() -> None:
+    """Directions that swap their order half way, hidden by rotations: one rounding error of a Jacobian carries what is
+    strong in the first half into what is strong in the second, e^-37 of it, and buries the true values."""
+    n, steps = 60, 200
+    logs = np.tile(np.linspace(0.0, -8.0, n), (steps, 1))
+    logs[steps // 2 :] = logs[steps // 2 :, ::-1] / 4
+    f, entries = turning(logs, 1)
+    result = dynsys.gradient_spectrum(f, np.zeros(n), entries, [steps // 2, steps])
+    exact = -np.sort(-logs.sum(axis=0))
+    assert np.abs(result.log_singular_values[1] - exact).max() > 1e-3
+    right = np.abs(result.log_singular_values[1] - exact) < 1e-5
+    assert result.trusted[0] == n
+    assert result.trusted[1] <= (n if right.all() else int(np.flatnonzero(~right)[0]))
 
 
 def test_gates_that_swap_order_in_a_diagonal_cell() -> None:
