@@ -6,39 +6,70 @@ from typing import final
 
 import numpy as np
 
+from dynsys.growth_order import GrowthOrder
 from dynsys.log_svd import GradedProduct, coupled_frame
 from dynsys.types import Array
 
 AGREEMENT = 1e-6  # nats, to which the two must agree
 SPAN = 18.0  # nats between two QRs of the second product: enough for 1e-8
+CHECKED_TO_THE_END = 32  # state size up to which the second product always goes all the way
+CHECKED = 4  # beyond it goes along for one in so many steps
+LEAST_CHECKED = 20  # steps
 
 
 @final
 class CheckedProduct:
     """A graded product, and a shaken one from another frame and with QRs at other steps.
 
+    In large systems the second goes along for a part of the way. Beyond it the errors of single steps add up, in
+    proportion to the lag, for as long as the order of growth stays; where that turned (`wants_second`) the second
+    product has to follow after all, from `checked` on.
+
     Attributes:
-        first: the product whose values count.
+        first: the product whose values count. second: the other one. checked: the lag up to which it goes along.
     """
 
-    def __init__(self, coupled: Array, generator: np.random.Generator) -> None:
-        """`coupled`: (n, n) bool, which entries of the factors are ever nonzero."""
-        self.first = GradedProduct(coupled_frame(coupled, generator))
-        self._second = GradedProduct(coupled_frame(coupled, generator), generator, span=SPAN)
+    def __init__(self, coupled: Array, generator: np.random.Generator, longest: int) -> None:
+        """`coupled`: (n, n) bool, which entries of the factors are ever nonzero. `longest`: the last lag."""
+        order = GrowthOrder()
+        self._order = order
+        self.first = GradedProduct(coupled_frame(coupled, generator), order=order)
+        self.second = GradedProduct(coupled_frame(coupled, generator), generator, span=SPAN)
+        self.checked = self._longest = longest
+        if len(coupled) > CHECKED_TO_THE_END:
+            self.checked = min(longest, max(longest // CHECKED, LEAST_CHECKED))
+        self._lag = 0
+        self._apart = np.zeros(len(coupled))
+
+    @property
+    def wants_second(self) -> bool:
+        """Whether the second product, left behind at `checked`, has to follow."""
+        return self.checked < self._longest and (self._order.turned or self.first.order is None)
 
     def extend(self, jacobian: Array, rank: int) -> None:
         """Both products <- jacobian times them; `rank` bounds that of the product."""
+        self._lag += 1
         self.first.extend(jacobian, rank)
-        self._second.extend(jacobian, rank)
+        if self._lag <= self.checked:
+            self.second.extend(jacobian, rank)
+            if self._lag == self.checked < self._longest:
+                self._apart = distance(self.first.log_singular_values(), self.second.log_singular_values())
 
     def log_singular_values(self) -> tuple[Array, int]:
         """(n,) nats, largest first, and how many leading ones the two products agree on."""
         values = self.first.log_singular_values()
-        off = np.flatnonzero(~(_distance(values, self._second.log_singular_values()) <= AGREEMENT))
-        return values, int(off[0]) if len(off) else len(values)
+        if self._lag <= self.checked:
+            return values, agreeing(distance(values, self.second.log_singular_values()))
+        return values, agreeing(self._apart * (self._lag / self.checked))
 
 
-def _distance(one: Array, two: Array) -> Array:
+def agreeing(apart: Array) -> int:
+    """How many leading values are no farther apart than AGREEMENT."""
+    off = np.flatnonzero(~(apart <= AGREEMENT))
+    return int(off[0]) if len(off) else len(apart)
+
+
+def distance(one: Array, two: Array) -> Array:
     """|one - two|; what is -inf in both agrees."""
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(one == two, 0.0, np.abs(one - two)))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
 from dynsys import seeds
-from dynsys.checked_product import CheckedProduct
+from dynsys.checked_product import CheckedProduct, agreeing, distance
 from dynsys.combinators import as_map
 from dynsys.errors import InputError
 from dynsys.frames import jacobians_along, stretches
 from dynsys.limits import one_blas_thread
+from dynsys.log_svd import GradedProduct
 from dynsys.maps import Map
 from dynsys.orbits import constant_input, sequence, start_columns
 from dynsys.rank import RankLoss
@@ -219,33 +220,58 @@ def _spectra(
     and right vectors (2, B, n_lags, n, v)."""
     n, batch = state.shape
     generator = seeds.generator(seed)
-    pairs = [CheckedProduct(coupled, generator) for _ in range(batch)]
-    ranks = [RankLoss(n) for _ in range(batch)]
+    pairs = [CheckedProduct(coupled, generator, lags[-1]) for _ in range(batch)]
     values = np.empty((batch, len(lags), n))
     trusted, lost = np.full(len(lags), n), np.zeros(len(lags), dtype=np.int64)
     sides = np.empty((2, batch, len(lags), n, vectors))
+    for t, ranks in _followed(f, state, driving, lags[-1], pairs, 0, progress):
+        if t in lags:
+            at = lags.index(t)
+            for b, pair in enumerate(pairs):
+                values[b, at], reliable = pair.log_singular_values()
+                if vectors:
+                    sides[:, b, at] = pair.first.leading(vectors)[1:]
+                trusted[at] = min(trusted[at], reliable)
+                lost[at] = max(lost[at], ranks[b].lost)
+    if any(pair.wants_second for pair in pairs):
+        begin = pairs[0].checked
+        for t, _ in _followed(f, state, driving, lags[-1], [pair.second for pair in pairs], begin, progress):
+            if t > begin and t in lags:
+                at = lags.index(t)
+                apart = [distance(values[b, at], pair.second.log_singular_values()) for b, pair in enumerate(pairs)]
+                trusted[at] = min(agreeing(a) for a in apart)
+    return values, trusted, lost, sides
+
+
+def _followed(
+    f: Map,
+    state: Array,
+    driving: Array | None,
+    longest: int,
+    products: Sequence[CheckedProduct | GradedProduct],
+    begin: int,
+    progress: Progress | None,
+) -> Iterator[tuple[int, list[RankLoss]]]:
+    """Extends each sequence's product by the Jacobians along the orbits after step `begin`; yields after each step."""
+    n, batch = state.shape
+    ranks = [RankLoss(n) for _ in range(batch)]
     jacobian = np.empty((n, n), order="F")
     t = 0
-    for stretch in stretches(f, state, driving, lags[-1]):
+    for stretch in stretches(f, state, driving, longest):
         regular = stretch.lost is not None and stretch.steps.has_no_dead_rows_or_columns()
         for step in range(stretch.count):
             t += 1
-            for b, pair in enumerate(pairs):
-                stretch.steps.fill(step * batch + b, jacobian)
+            for b, product in enumerate(products):
                 known = None if stretch.lost is None else stretch.lost[step : step + 1, b]
-                if known is not None and regular and not ranks[b].follows_zeros:
+                plain = known is not None and regular and not ranks[b].follows_zeros
+                if t > begin or not plain:
+                    stretch.steps.fill(step * batch + b, jacobian)
+                if plain and known is not None:
                     ranks[b].watch_known(known)
                 else:
                     ranks[b].watch(jacobian[np.newaxis], known)
-                pair.extend(jacobian, n - ranks[b].lost)
-            if t in lags:
-                at = lags.index(t)
-                for b, pair in enumerate(pairs):
-                    values[b, at], reliable = pair.log_singular_values()
-                    if vectors:
-                        sides[:, b, at] = pair.first.leading(vectors)[1:]
-                    trusted[at] = min(trusted[at], reliable)
-                    lost[at] = max(lost[at], ranks[b].lost)
+                if t > begin:
+                    product.extend(jacobian, n - ranks[b].lost)
+            yield t, ranks
         if progress is not None:
-            progress(t, lags[-1], "gradients by lag")
-    return values, trusted, lost, sides
+            progress(t, longest, "gradients by lag")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dynsys.frames import signed_qr
+from dynsys.growth_order import GrowthOrder
 from dynsys.qr_interval import QRInterval
 from dynsys.reflectors import Reflectors
 from dynsys.types import Array, Integers
@@ -20,9 +21,10 @@ OVERLAP = 45.0  # nats by which windows overlap
 SPLIT = 1e-12
 FLIPS = 40
 TURNS = 24  # for vectors; even, so that left stays left
-SPAN_OF_A_QR = 8.0  # nats
+SPAN_OF_A_QR = 10.0  # nats
 UNFORMED = 48  # state size from which the frame is left as reflectors
 STRIP = 64  # rows of the graded triangle updated at a time
+ABOVE = np.triu(np.ones((STRIP, STRIP)), 1)
 NEGLIGIBLE = 90.0  # nats below a row's own size from which on what is added to it is far below rounding
 APART = 1.0  # nats between values that TURNS turns separate to exp(-2 TURNS APART)
 
@@ -37,8 +39,19 @@ class GradedProduct:
     second, shaken product shows which values the arithmetic determines: two like copies would agree on their errors.
     """
 
-    def __init__(self, frame: Array, shaken: np.random.Generator | None = None, *, span: float = SPAN_OF_A_QR) -> None:
-        """Starts with P = Q0, the square `frame`. `span`: nats that the growth between two QRs may span."""
+    def __init__(
+        self,
+        frame: Array,
+        shaken: np.random.Generator | None = None,
+        *,
+        span: float = SPAN_OF_A_QR,
+        order: GrowthOrder | None = None,
+    ) -> None:
+        """Starts with P = Q0, the square `frame`.
+
+        `span`: nats that the growth between two QRs may span. `order` is told of every QR of a large coupled product.
+        """
+        self.order = order
         self._q: Array | None = frame.copy(order="F")
         self._start = frame
         # Q as reflectors, and the signs that make the diagonal of R positive: Q diag(signs) is the frame.
@@ -63,7 +76,7 @@ class GradedProduct:
             self._extend_unformed(jacobian)
             return
         self._settle()
-        self._unformed = False
+        self._unformed, self.order = False, None
         self._extend_formed(jacobian, rank)
 
     def _extend_unformed(self, jacobian: Array) -> None:
@@ -87,13 +100,16 @@ class GradedProduct:
         """A QR of what has been multiplied since the last one."""
         if self._moved is None:
             return
-        self._factor, self._q, self._moved, self._since = Reflectors(self._moved), None, None, 0
+        self._factor, self._q, self._moved = Reflectors(self._moved), None, None
         signs = np.where(self._factor.diagonal * self._signs < 0, -1.0, 1.0)
         d = _positive(np.abs(self._factor.diagonal), self._factor.norm)
         absorb(self._factor.packed, signs / d, self._signs, self._log, self._x)
         self._log += np.log(d)
         self._signs = signs
-        self._interval.learn(np.log(d))
+        self._interval.learn(np.log(d), self._since)
+        self._since = 0
+        if self.order is not None:
+            self.order.see(self._log)
 
     def _extend_formed(self, jacobian: Array, rank: int | None) -> None:
         moved = jacobian @ self._columns()
@@ -201,19 +217,23 @@ def absorb(r: Array, rows: Array, columns: Array, log: Array, x: Array) -> None:
     """
     n = len(log)
     reach = np.maximum.accumulate(log[::-1])[::-1]  # the largest entry of log from here on
-    begin = 0
-    while begin < n:
+    for begin in range(0, n, STRIP):
         end = min(begin + STRIP, n)
-        while end > begin + 1 and np.ptp(log[begin:end]) > SPAN / 2:
-            end = begin + (end - begin) // 2
-        top = float(log[begin:end].max())
-        last = max(end, int(np.searchsorted(-reach, NEGLIGIBLE - float(log[begin:end].min()))))
-        right = np.exp(np.minimum(log[begin:last] - top, SPAN)) * columns[begin:last]
-        factors = r[begin:end, begin:last] * (rows[begin:end] * np.exp(top - log[begin:end]))[:, np.newaxis]
-        factors *= right
-        factors[:, : end - begin] = np.triu(factors[:, : end - begin], 1) + np.eye(end - begin)
+        own = log[begin:end]
+        last = max(end, int(np.searchsorted(-reach, NEGLIGIBLE - float(own.min()))))
+        if last == end and float((np.maximum.accumulate(own[::-1])[::-1][1:] - own[:-1]).max()) < -NEGLIGIBLE:
+            continue  # so steep that every row keeps to itself
+        factors = r[begin:end, begin:last] * rows[begin:end, np.newaxis]
+        factors *= columns[begin:last]
+        top = float(own.max())
+        if top - float(own.min()) <= SPAN / 2:
+            factors *= np.exp(top - own)[:, np.newaxis]
+            factors *= np.exp(np.minimum(log[begin:last] - top, SPAN))
+        else:
+            factors *= np.exp(np.minimum(log[begin:last] - own[:, np.newaxis], SPAN))
+        factors[:, : end - begin] *= ABOVE[: end - begin, : end - begin]
+        np.fill_diagonal(factors, 1.0)
         x[begin:end, begin:] = factors @ x[begin:last, begin:]
-        begin = end
 
 
 def _positive(d: Array, norm: float) -> Array:

@@ -133,7 +133,7 @@ class Run:
             if self._two:
                 self._difference += logs[:, 0] - logs[:, 1]
                 self._meet(t)
-        self._rule.learn(logs[:, 0])
+        self._rule.learn(logs[:, 0], self._since)
         self._since = 0
 
     def _meet(self, t: int) -> None:

@@ -10,18 +10,20 @@ from dynsys.types import Array
 
 MEASURED = 20  # QRs, one at every step, from which the interval is chosen
 LONGEST = 100  # steps
+PATIENCE = 10  # QRs
 
 
 @final
 class QRInterval:
-    """Chooses the interval from the growth measured with a QR at every step, and halves it where that was too bold.
+    """Chooses the interval from the growth measured with a QR at every step, and goes on adapting it.
 
     A QR of columns whose growth spans s nats leaves an error of about eps exp(s) in the smallest: 5e-12 at 9 nats,
     1e-10 at 14, 7e-9 at 18 (measured).
 
     Args:
-        wanted: nats that no stretch of the measured steps may span. largest: nats of one QR from which the interval is
-            halved. adapts: False leaves it at one step.
+        wanted: nats that the growth between two QRs should not span. largest: nats of one QR from which the interval is
+            halved; after PATIENCE QRs that leave room for one step more it is longer by one. adapts: False leaves it at
+            one step.
 
     Attributes:
         steps: between two QRs, at least 1.
@@ -31,17 +33,26 @@ class QRInterval:
         self.steps = 1
         self._wanted, self._largest, self._adapts = wanted, largest, adapts
         self._early: list[Array] = []
+        self._calm = 0
 
-    def learn(self, logs: Array) -> None:
-        """Take in log|diag R| (..., k), nats, of one more QR."""
+    def learn(self, logs: Array, steps: int) -> None:
+        """Take in log|diag R| (..., k), nats, of one more QR, `steps` after the last."""
         if not self._adapts:
             return
         if len(self._early) < MEASURED:
             self._early.append(logs)
             if len(self._early) == MEASURED:
                 self.steps = _longest(np.array(self._early), self._wanted)
-        elif self.steps > 1 and np.ptp(logs, axis=-1).max(initial=0.0) > self._largest:
-            self.steps //= 2
+            return
+        span = float(np.ptp(logs, axis=-1).max(initial=0.0)) / max(1, steps)
+        if self.steps > 1 and span * steps > self._largest:
+            self.steps, self._calm = self.steps // 2, 0
+        elif span * (self.steps + 1) <= self._wanted and self.steps < LONGEST:
+            self._calm += 1
+            if self._calm >= PATIENCE:
+                self.steps, self._calm = self.steps + 1, 0
+        else:
+            self._calm = 0
 
 
 def _longest(growth: Array, wanted: float) -> int:
