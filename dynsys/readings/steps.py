@@ -34,6 +34,10 @@ class Steps(ABC):
         """out (n, k) <- Jacobian of one sample @ frame (n, k), both in Fortran order, without forming the Jacobian."""
 
     @abstractmethod
+    def move_back(self, sample: int, frame: Array, out: Array) -> None:
+        """out (n, k) <- transposed Jacobian of one sample @ frame (n, k), likewise."""
+
+    @abstractmethod
     def forms_first(self, k: int) -> bool:
         """Whether it is cheaper to form the Jacobian, once a step, than to move k directions without it."""
 
@@ -58,6 +62,9 @@ class DenseSteps(Steps):
 
     def move(self, sample: int, frame: Array, out: Array) -> None:
         np.matmul(self._jacobians[sample], frame, out=out)
+
+    def move_back(self, sample: int, frame: Array, out: Array) -> None:
+        np.matmul(self._jacobians[sample].T, frame, out=out)
 
     def forms_first(self, k: int) -> bool:
         return False
@@ -158,6 +165,27 @@ class FormSteps(Steps):
         else:
             np.multiply(part, left, out=out)
         return True
+
+    def move_back(self, sample: int, frame: Array, out: Array) -> None:
+        out[...] = 0.0
+        for rows, form in self._rows:
+            self._move_back(form, sample, frame[rows], out)
+
+    def _move_back(self, form: Form, sample: int, part: Array, out: Array) -> None:
+        """out += transposed form @ part."""
+        for term in form.terms:
+            scaled = _at(term.left, sample) * part
+            if term.matrix is None:
+                target = out[self._seeds[term.seed]]
+                rows = min(len(target), len(scaled))
+                target[:rows] += scaled[:rows]
+            else:
+                out[self._seeds[term.seed]] += term.matrix.T @ scaled
+        for c in form.columns:
+            back = c.matrix.T @ (_at(c.left, sample) * part)
+            out[self._seeds[c.seed]] += _at(c.right, sample) * back
+        for nested in form.nested:
+            self._move_back(nested.inner, sample, nested.matrix.T @ (_at(nested.left, sample) * part), out)
 
     def forms_first(self, k: int) -> bool:
         moving: dict[tuple[int, int], float] = {}

@@ -259,6 +259,8 @@ def test_steps_one_by_one_are_the_dense_jacobians(f: Any) -> None:
         steps.move(sample, frame, moved)
         assert_equal_derivatives(filled, dense[sample], 1e-13)
         assert_equal_derivatives(moved, dense[sample] @ frame, 1e-13)
+        steps.move_back(sample, frame, moved)
+        assert_equal_derivatives(moved, dense[sample].T @ frame, 1e-13)
     closed = steps.log_abs_det()
     if closed is not None:
         np.testing.assert_allclose(closed, np.linalg.slogdet(dense)[1], atol=1e-9)

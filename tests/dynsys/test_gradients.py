@@ -319,6 +319,34 @@ def test_leading_values_are_those_of_the_whole() -> None:
     np.testing.assert_array_equal(few.log_singular_values, whole.log_singular_values[:, :2])
 
 
+@pytest.mark.parametrize("kind", [cells.Elman, cells.LSTM, cells.GRU])
+def test_a_few_leading_values_and_vectors_are_those_of_the_whole(kind: Any) -> None:
+    """Round trips along the orbit find 3 of 60 without the others: the same values, and the same pairs of vectors."""
+    cell = kind.random(60 if kind is not cells.LSTM else 30, 2, gain=2.0, seed=2)
+    inputs = np.random.default_rng(0).standard_normal((120, 2, 2))
+    lags = [1, 5, 30, 120]
+    few = dynsys.gradient_spectrum(cell, None, inputs, lags, k=3, vectors=3)
+    whole = dynsys.gradient_spectrum(cell, None, inputs, lags, vectors=3)
+    assert "round trips" in few.method
+    assert "round trips" not in whole.method
+    np.testing.assert_allclose(few.by_start, whole.by_start[:, :, :3], rtol=0, atol=1e-8)
+    assert few.trusted.tolist() == [3] * 4
+    for one, other in ((few.left_vectors, whole.left_vectors), (few.right_vectors, whole.right_vectors)):
+        assert one is not None
+        assert other is not None
+        agreement = np.abs((one[:, 2:] * other[:, 2:]).sum(axis=2))
+        np.testing.assert_allclose(agreement, 1.0, atol=1e-6)
+
+
+def test_few_values_of_a_long_lag_are_the_exponents() -> None:
+    """Linear, n = 80, lag 3000: the leading log sigma are lag * log|eigenvalue| up to the conditioning, and finite."""
+    generator = np.random.default_rng(1)
+    P = np.eye(80) + 0.3 * generator.standard_normal((80, 80)) / math.sqrt(80)
+    U = P @ np.diag(np.linspace(1.2, -0.9, 80)) @ np.linalg.inv(P)
+    result = dynsys.gradient_spectrum(linear(U), np.zeros(80), None, [3000], k=4)
+    np.testing.assert_allclose(result.log_singular_values[0] / 3000, np.log(np.linspace(1.2, -0.9, 80)[:4]), atol=1e-3)
+
+
 def test_values_do_not_depend_on_which_lags_are_asked_for_nor_on_the_seed() -> None:
     cell, inputs, _ = random_network(0, 6, 60)
     one = dynsys.gradient_spectrum(cell, inputs=inputs, lags=[60])
