@@ -46,8 +46,8 @@ def carried_frames(generator: np.random.Generator, batch: int, n: int, k: int) -
     return BatchedFrames(frames) if n <= SMALL and batch > 1 else SingleFrames(frames)
 
 
-def _sines(one: Array, two: Array) -> Array:
-    """Sines of the angles between columns (..., n, k), to rounding: by half the difference, not by the cosine."""
+def sines(one: Array, two: Array) -> Array:
+    """Sines of the angles between the columns (..., n, k), to rounding: by half the difference, not by the cosine."""
     turned = two * np.where((one * two).sum(axis=-2, keepdims=True) < 0, -1.0, 1.0)
     half = np.minimum(np.linalg.norm(one - turned, axis=-2) / 2, 1.0)
     return np.asarray(np.sin(2 * np.arcsin(half)))
@@ -83,7 +83,7 @@ class BatchedFrames(CarriedFrames):
         return np.diagonal(r, axis1=-2, axis2=-1), np.abs(r).max(axis=(-2, -1))
 
     def apart(self) -> Array:
-        return _sines(self._frames[:, 0], self._frames[:, 1])
+        return sines(self._frames[:, 0], self._frames[:, 1])
 
     def drop_second(self) -> None:
         self._frames = self._frames[:, :1]
@@ -175,7 +175,7 @@ class SingleFrames(CarriedFrames):
         )
 
     def apart(self) -> Array:
-        return np.array([_sines(one.orthonormal(), two.orthonormal()) for one, two in self._frames])
+        return np.array([sines(one.orthonormal(), two.orthonormal()) for one, two in self._frames])
 
     def drop_second(self) -> None:
         self._frames = [pair[:1] for pair in self._frames]

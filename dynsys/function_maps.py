@@ -121,6 +121,10 @@ class FunctionMap(Map):
         whole = np.broadcast_to(input, (len(input), state.shape[1]))
         return TapeLinearization(self._equations, state, whole, [self.state_size], {}, self._cache)
 
+    def answer(self, state: Any, input: Any) -> Any:
+        """What the function itself returns for a state (n, B) and an input (m, B) of any kind: a block, or its rows."""
+        return self._call(state, input)
+
     def equations_on(self, state: Any, input: Any) -> Any:
         from dynsys.readings.balls import stacked
 

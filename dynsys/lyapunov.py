@@ -14,6 +14,7 @@ from dynsys.errors import AnalysisError, InputError
 from dynsys.frames import jacobians_along
 from dynsys.limits import one_blas_thread
 from dynsys.lyapunov_run import EPS, TINY, Run
+from dynsys.lyapunov_small import SmallRun, small_run
 from dynsys.maps import Map
 from dynsys.orbits import constant_input, orbit_columns, sequence, start_columns
 from dynsys.rank import RankLoss
@@ -145,7 +146,10 @@ def lyapunov_spectrum(
             at_rest = _fixed_point(f, settled, rest)
         if at_rest is not None:
             return _of_fixed_point(f, at_rest, rest, k, steps, discard, seed, drive)
-        run = Run(f, settled, rest, k, discard - discard // 2, steps, seed, progress, first=discard // 2)
+        align = discard - discard // 2
+        run = small_run(f, settled, rest, k, align, steps, seed, progress) or Run(
+            f, settled, rest, k, align, steps, seed, progress, first=discard // 2
+        )
         return _of_run(f, run, rest, k, steps, discard, seed, drive, list(pushed))
 
 
@@ -278,7 +282,15 @@ def invariants(exponents: Array, n: int) -> tuple[float | None, float | None, li
 
 
 def _of_run(
-    f: Map, run: Run, driving: Array | None, k: int, steps: int, discard: int, seed: int, drive: str, notes: list[str]
+    f: Map,
+    run: Run | SmallRun,
+    driving: Array | None,
+    k: int,
+    steps: int,
+    discard: int,
+    seed: int,
+    drive: str,
+    notes: list[str],
 ) -> LyapunovSpectrum:
     n = f.state_size
     lost = int(max(rank.lost for rank in run.ranks))
@@ -342,7 +354,7 @@ def _running(blocks: Array, lengths: Array, mean: Array) -> Array:
     return np.where(np.isfinite(mean), sums / np.cumsum(lengths)[:, np.newaxis], mean)
 
 
-def _sorted_averages(run: Run, n: int, steps: int, lost: int) -> tuple[Array, Array, Array, Booleans]:
+def _sorted_averages(run: Run | SmallRun, n: int, steps: int, lost: int) -> tuple[Array, Array, Array, Booleans]:
     """Exponents by sequence and by block of time, differences of the frames, and which exponents are below rounding.
 
     Largest exponent first.
@@ -352,7 +364,17 @@ def _sorted_averages(run: Run, n: int, steps: int, lost: int) -> tuple[Array, Ar
     for b, rank in enumerate(run.ranks):
         averages[b, max(0, n - rank.lost) :] = -np.inf
         blocks[:, b, max(0, n - rank.lost) :] = 0.0
-    run.complete_by_determinant(averages, lost)
+    _complete_by_determinant(run, averages, n, lost)
     order = np.argsort(-averages.mean(axis=0), kind="stable")
     apart, below = run.apart.max(axis=0), np.asarray(run.below.any(axis=0))
     return averages[:, order], blocks[..., order], apart[order], below[order]
+
+
+def _complete_by_determinant(run: Run | SmallRun, averages: Array, n: int, lost: int) -> None:
+    """A single exponent below rounding is what log|det J| leaves to it. `averages` (B, k), nats per step."""
+    if averages.shape[1] != n or lost or not np.isfinite(run.log_det).all():
+        return
+    for b in np.flatnonzero(run.below.sum(axis=-1) == 1):
+        i = int(np.flatnonzero(run.below[b])[0])
+        averages[b, i] = run.log_det[b] / run.block_steps.sum() - (averages[b].sum() - averages[b, i])
+    run.below &= run.below.sum(axis=-1, keepdims=True) > 1

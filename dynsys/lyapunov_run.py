@@ -151,12 +151,3 @@ class Run:
         self.apart = np.abs(self._difference) / self._steps
         if taken < self._steps:
             self.apart += self._frames.apart() * self._fastest / self._steps
-
-    def complete_by_determinant(self, averages: Array, lost: int) -> None:
-        """A single exponent below rounding is what log|det J| leaves to it. `averages` (B, k), nats per step."""
-        if self._k != self._f.state_size or lost or not np.isfinite(self.log_det).all():
-            return
-        for b in np.flatnonzero(self.below.sum(axis=-1) == 1):
-            i = int(np.flatnonzero(self.below[b])[0])
-            averages[b, i] = self.log_det[b] / self._steps - (averages[b].sum() - averages[b, i])
-        self.below &= self.below.sum(axis=-1, keepdims=True) > 1
