@@ -157,13 +157,15 @@ class SingleFrames(CarriedFrames):
         logs = np.zeros(stretch.batch)
         for b, pair in enumerate(self._frames):
             sample = t * stretch.batch + b
-            jacobian = None
-            if determinant or self._forms(steps):
+            jacobian = steps.given(sample)
+            if jacobian is None and (determinant or self._forms(steps)):
                 steps.fill(sample, self._jacobian)
                 jacobian = self._jacobian
             for frame in pair:
                 frame.advance(steps, sample, jacobian)
-            if determinant:
+            if determinant and jacobian is not None:
+                if jacobian is not self._jacobian:
+                    self._jacobian[...] = jacobian
                 logs[b] = _log_abs_det(self._jacobian)
         return logs if determinant else None
 

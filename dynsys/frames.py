@@ -12,7 +12,7 @@ import numpy as np
 from dynsys.errors import AnalysisError
 from dynsys.maps import Map
 from dynsys.orbits import orbit_columns
-from dynsys.readings.steps import DenseSteps, Steps
+from dynsys.readings.steps import FORMED, DenseSteps, Steps
 from dynsys.types import Array, Integers
 
 CHUNK_BYTES = 1 << 25  # Jacobians formed at a time
@@ -98,7 +98,7 @@ def stretches(f: Map, state: Array, driving: Array | None, steps: int, *, first:
     """
     n, batch = state.shape
     length = max(1, CHUNK_BYTES // max(1, 8 * batch * n * n))
-    if f.period == 1 and n and f.linearize_columns(state[:, :1], _first_input(f, driving)).by_sample:
+    if f.period == 1 and n > FORMED and f.linearize_columns(state[:, :1], _first_input(f, driving)).by_sample:
         length = max(length, min(LONGEST_STRETCH, STRETCH_NUMBERS // (batch * n)))
     for begin in range(0, steps, length):
         count = min(length, steps - begin)

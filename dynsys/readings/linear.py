@@ -143,7 +143,7 @@ class TapeLinearization(Linearization):
         structure = Structure(record.tape, record.blocks, self._state.shape[1], self._cache)
         ends = np.cumsum([0, *self._sizes])
         seeds = [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
-        return FormSteps(structure.forms(record.outputs), self._output_sizes, seeds, self._state.shape[1])
+        return FormSteps(structure.forms(record.outputs), self._output_sizes, seeds, self._state.shape[1], self.dense)
 
     def dense_input(self) -> Array:
         record = self._record(input=True)

@@ -7,14 +7,18 @@ where few directions are followed, its matrices act on them directly.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
 
 from dynsys.readings.forms import Form, seeds_of
 from dynsys.types import Array
+
+FORMED = 128
+"""State size up to which the Jacobians of all samples are formed together."""
 
 WRITE = 16.0
 """Floating-point operations of a matrix product in the time it takes to write one entry of a matrix."""
@@ -28,6 +32,10 @@ class Steps(ABC):
     @abstractmethod
     def fill(self, sample: int, out: Array) -> None:
         """out (n, n), Fortran order, <- the Jacobian of one sample."""
+
+    def given(self, sample: int) -> Array | None:
+        """The Jacobian of one sample (n, n) where it lies in memory, not to be written to; else None."""
+        return None
 
     @abstractmethod
     def move(self, sample: int, frame: Array, out: Array) -> None:
@@ -60,6 +68,9 @@ class DenseSteps(Steps):
     def fill(self, sample: int, out: Array) -> None:
         out[...] = self._jacobians[sample]
 
+    def given(self, sample: int) -> Array | None:
+        return np.asarray(self._jacobians[sample])
+
     def move(self, sample: int, frame: Array, out: Array) -> None:
         np.matmul(self._jacobians[sample], frame, out=out)
 
@@ -76,16 +87,31 @@ class FormSteps(Steps):
 
     Args:
         forms: one per block of next-state rows. heights: rows of each block. seeds: columns of each block of the state.
-        samples: how many there are.
+        samples: how many there are. dense: forms all of them at once, (samples, n, n), which is cheapest for small n.
     """
 
-    def __init__(self, forms: Sequence[Form], heights: Sequence[int], seeds: Sequence[slice], samples: int) -> None:
-        ends = np.cumsum([0, *heights])
-        self._rows = [(slice(int(a), int(b)), form) for a, b, form in zip(ends[:-1], ends[1:], forms, strict=True)]
-        self._seeds, self._samples = list(seeds), samples
+    def __init__(
+        self,
+        forms: Sequence[Form],
+        heights: Sequence[int],
+        seeds: Sequence[slice],
+        samples: int,
+        dense: Callable[[], Array],
+    ) -> None:
+        spans = [slice(int(a), int(b)) for a, b in itertools.pairwise(np.cumsum([0, *heights]))]
+        self._rows = [(rows, _without_zeros(form)) for rows, form in zip(spans, forms, strict=True)]
+        self._seeds, self._samples, self._dense = list(seeds), samples, dense
+        self._whole: Array | None = None
         self.n = self._seeds[-1].stop
         self._kept: dict[int, Array] = {}
         self._scratch: dict[tuple[str, int, int], Array] = {}
+
+    def given(self, sample: int) -> Array | None:
+        if self.n > FORMED:
+            return None
+        if self._whole is None:
+            self._whole = self._dense()
+        return np.asarray(self._whole[sample])
 
     def fill(self, sample: int, out: Array) -> None:
         for rows, form in self._rows:
@@ -245,6 +271,15 @@ class FormSteps(Steps):
         if key not in self._scratch:
             self._scratch[key] = np.empty((rows, columns), order="F")
         return self._scratch[key]
+
+
+def _without_zeros(form: Form) -> Form:
+    """The form less what a factor of exactly zero, for all samples, removes."""
+    return Form(
+        tuple(t for t in form.terms if np.any(t.left)),
+        tuple(n for n in form.nested if np.any(n.left)),
+        tuple(c for c in form.columns if np.any(c.left) and np.any(c.right)),
+    )
 
 
 def _at(factor: Any, sample: int) -> Any:
