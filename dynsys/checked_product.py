@@ -13,8 +13,8 @@ from dynsys.types import Array
 AGREEMENT = 1e-6  # nats, to which the two must agree
 SPAN = 18.0  # nats between two QRs of the second product: enough for 1e-8
 CHECKED_TO_THE_END = 32  # state size up to which the second product always goes all the way
-CHECKED = 4  # beyond it goes along for one in so many steps
-LEAST_CHECKED = 20  # steps
+CHECKED = 8  # beyond it goes along for one in so many steps
+LEAST_CHECKED = 30  # steps
 
 
 @final

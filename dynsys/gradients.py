@@ -45,6 +45,7 @@ class GradientSpectrum:
             not asked for. Right: which directions of the start are remembered; left: as what, and where a gradient
             enters to get there. NaN for what is lost exactly. The sign of a pair is arbitrary.
         input: (m,), the constant input; None where it changes with time.
+        step_duration: seconds per step, or None.
     """
 
     lags: Integers
@@ -62,6 +63,7 @@ class GradientSpectrum:
     drive: str
     method: str
     notes: tuple[str, ...]
+    step_duration: float | None = None
 
     @property
     def horizon_range(self) -> tuple[int | None, int | None]:
@@ -92,11 +94,16 @@ class GradientSpectrum:
         return np.asarray(self.log_singular_values / np.maximum(self.lags, 1)[:, np.newaxis])
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, for JSON."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        """All fields, and with a step duration the horizon in ms, for JSON."""
+        out = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if self.step_duration is None or self.horizon is None:
+            return out
+        return out | {"horizon_ms": 1e3 * self.step_duration * self.horizon}
 
     def __str__(self) -> str:
         horizon = "beyond the largest lag" if self.horizon is None else f"{self.horizon} steps"
+        if self.horizon is not None and self.step_duration is not None:
+            horizon += f" = {1e3 * self.step_duration * self.horizon:.4g} ms"
         lines = [f"{self.map_name}: gradient spectrum, {self.drive}; memory horizon (gain >= 0.01): {horizon}"]
         for lag, values in zip(self.lags, self.log_singular_values, strict=True):
             whole = len(values) == self.n
@@ -116,6 +123,7 @@ def gradient_spectrum(
     *,
     vectors: int = 0,
     seed: int = 0,
+    step_duration: float | None = None,
     progress: Progress | None = None,
 ) -> GradientSpectrum:
     """Log singular values of the state-to-state transfer over each lag, from `start`.
@@ -126,7 +134,8 @@ def gradient_spectrum(
         inputs: (T, m) or (T, batch, m), T at least the largest lag; None is the zero input.
         lags: increasing integers, steps. k: how many leading values to keep; None is all.
         vectors: how many leading pairs of singular vectors to return, for every start and lag.
-        seed: of the frames. progress: called with (steps done, steps in all, message).
+        seed: of the frames. step_duration: seconds per step, adds the horizon in ms.
+        progress: called with (steps done, steps in all, message).
 
     Returns: GradientSpectrum. Never under- or overflows. Cost: O(n^3) per step and per lag; for k at most n / 6 of a
         coupled network O(n^2 k) per step, a few times over each lag.
@@ -134,6 +143,8 @@ def gradient_spectrum(
         T. Mikolov & Y. Bengio, ICML 2013, arXiv 1211.5063; products: G. W. Stewart, ETNA 5 (1997) 29-47.
     """
     f = as_map(f)
+    if step_duration is not None and not 0 < step_duration < math.inf:
+        raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
     wanted = _checked_lags(lags)
     driving = None if inputs is None else sequence(f, inputs)
     if driving is not None and len(driving) < wanted[-1]:
@@ -178,6 +189,7 @@ def gradient_spectrum(
             else "one graded QR pass (P = Q exp(L) X Q0^T), SVD of the graded triangle at each lag, two frames compared"
         ),
         notes=tuple(notes),
+        step_duration=step_duration,
     )
 
 

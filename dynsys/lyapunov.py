@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -42,6 +42,7 @@ class LyapunovSpectrum:
         steps, discard, k, n: what was averaged. qr_interval: steps between QR decompositions.
         input: (m,), the constant input; None where it changes with time (then `drive` says what it is).
         method: in words, with the drive. notes: reasons and remarks.
+        step_duration: seconds per step, or None.
     """
 
     exponents: Array
@@ -65,6 +66,21 @@ class LyapunovSpectrum:
     drive: str
     method: str
     notes: tuple[str, ...]
+    step_duration: float | None = None
+
+    @property
+    def spread(self) -> Array:
+        """(k,) standard deviation over the sequences, nats per step; zeros for a single one, and for what is -inf."""
+        if len(self.by_sequence) < 2:
+            return np.zeros(self.k)
+        finite = np.where(np.isfinite(self.by_sequence), self.by_sequence, 0.0)
+        return np.asarray(finite.std(axis=0, ddof=1))
+
+    @property
+    def times(self) -> Array:
+        """(k,) steps in which a difference along each direction changes by a factor e: 1 / |exponent|."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(1.0 / np.abs(self.exponents))
 
     @property
     def k(self) -> int:
@@ -80,13 +96,20 @@ class LyapunovSpectrum:
         return bool(leading - 3 * self.standard_errors[0] > 0)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, and the verdict `chaotic`, for JSON."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"chaotic": self.chaotic}
+        """All fields, the spread over sequences, times and the verdict `chaotic`, for JSON."""
+        out = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        out |= {"spread": self.spread, "times": self.times, "chaotic": self.chaotic}
+        return out if self.step_duration is None else out | {"times_ms": 1e3 * self.step_duration * self.times}
 
     def __str__(self) -> str:
         lines = [f"{self.map_name}: {self.k} of {self.n} Lyapunov exponents, {self.drive}"]
         for i, (value, error) in enumerate(zip(self.exponents, self.standard_errors, strict=True)):
-            lines.append(f"{i:4d}  {value: .6f} +- {error:.1e} nats/step{'' if i < self.trusted else '   (untrusted)'}")
+            ms = "" if self.step_duration is None else f"   e-fold in {1e3 * self.step_duration * self.times[i]:.4g} ms"
+            trust = "" if i < self.trusted else "   (untrusted)"
+            lines.append(f"{i:4d}  {value: .6f} +- {error:.1e} nats/step{ms}{trust}")
+        if len(self.by_sequence) > 1:
+            count, spread = len(self.by_sequence), self.spread[0]
+            lines.append(f"over {count} sequences the largest varies by {spread:.1e} nats/step (standard deviation)")
         residual = "not available for k < n" if self.residual is None else f"{self.residual:.1e} nats/step"
         lines.append(f"determinant sum-rule residual {residual}; {self.method}")
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
@@ -104,6 +127,7 @@ def lyapunov_spectrum(
     *,
     seed: int = 0,
     drive: str | None = None,
+    step_duration: float | None = None,
     progress: Progress | None = None,
 ) -> LyapunovSpectrum:
     """Leading Lyapunov exponents of `f` along the orbit of `start`.
@@ -116,7 +140,8 @@ def lyapunov_spectrum(
         steps: averaged over (default 2000, or what `inputs` leaves). discard: steps taken first while the state
             settles and the frame aligns (default 500, or a tenth of `inputs`).
         seed: of the random start frames. drive: what the inputs are, in words, for the result (an exponent of a driven
-            network means little without it). progress: called with (steps done, steps in all, message).
+            network means little without it). step_duration: seconds per step, adds times in ms.
+        progress: called with (steps done, steps in all, message).
 
     Returns: LyapunovSpectrum, nats per step (divide by log 2 for bits).
     Accuracy: the error of a chaotic average falls like 1/sqrt(steps). Cost: O(n^2 k) per step.
@@ -124,6 +149,8 @@ def lyapunov_spectrum(
         Physical Review Research 5 (2023) 043044 (recurrent networks).
     """
     f = as_map(f)
+    if step_duration is not None and not 0 < step_duration < math.inf:
+        raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
     driving = None if inputs is None else sequence(f, inputs)
     steps, discard = _durations(driving, steps, discard)
     k = _how_many(f, k)
@@ -145,12 +172,14 @@ def lyapunov_spectrum(
             settled = orbit_columns(f, away, None if driving is None else driving[: discard // 2], discard // 2)[-1]
             at_rest = _fixed_point(f, settled, rest)
         if at_rest is not None:
-            return _of_fixed_point(f, at_rest, rest, k, steps, discard, seed, drive)
+            found = _of_fixed_point(f, at_rest, rest, k, steps, discard, seed, drive)
+            return replace(found, step_duration=step_duration)
         align = discard - discard // 2
         run = small_run(f, settled, rest, k, align, steps, seed, progress) or Run(
             f, settled, rest, k, align, steps, seed, progress, first=discard // 2
         )
-        return _of_run(f, run, rest, k, steps, discard, seed, drive, list(pushed))
+        found = _of_run(f, run, rest, k, steps, discard, seed, drive, list(pushed))
+        return replace(found, step_duration=step_duration)
 
 
 def _durations(driving: Array | None, steps: int | None, discard: int | None) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys import seeds
 from dynsys.errors import InputError, LoadError, ShapeError
 from dynsys.maps import Map, numbers, require_finite
 from dynsys.orbits import simulate
@@ -50,6 +51,15 @@ class Trials:
         """(steps, m): the trials one after the other, from the first again when they are used up."""
         whole = self.inputs.swapaxes(0, 1).reshape(-1, self.inputs.shape[-1])
         return np.asarray(whole[np.resize(np.arange(len(whole)), steps)])
+
+    def joined_in_orders(self, steps: int, orders: int, seed: int) -> Array:
+        """(steps, orders, m): `joined`, and the trials one after the other in `orders` - 1 random orders more."""
+        generator = seeds.generator(seed)
+        whole = [self.joined(steps)]
+        for _ in range(orders - 1):
+            shuffled = Trials(self.inputs[:, generator.permutation(self.count)], None, self.origin)
+            whole.append(shuffled.joined(steps))
+        return np.stack(whole, axis=1)
 
 
 def replay_deviation(f: Map, trials: Trials, states: Array | None = None) -> float | None:

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 import dynsys.reporting
 from dynsys.cli import main
+from dynsys.trials import as_trials
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -181,7 +182,9 @@ def test_a_command_is_the_function_of_its_name(command: list[Any], drive: list[s
     elif "--trials" in drive:
         joined = np.concatenate(list(inputs.swapaxes(0, 1)))
         burn = len(joined) // 10
-        truth = dynsys.lyapunov_spectrum(f, None, joined[: burn + 50], discard=burn)
+        orders = as_trials(f, inputs).joined_in_orders(burn + 50, 5, 0)
+        np.testing.assert_array_equal(orders[:, 0], joined[: burn + 50])
+        truth = dynsys.lyapunov_spectrum(f, None, orders, discard=burn)
         np.testing.assert_allclose(numbers(said["exponents"]), truth.exponents, atol=1e-9)
     else:
         driven = np.zeros((550, 3)) + (constant or 0.0)
@@ -632,3 +635,32 @@ def test_mean_field_beside_networks_that_were_drawn() -> None:
     assert "numbers with commas" in refused(dynsys_("mean-field", "--gains", "a"))
     assert "picture" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "nowhere/f.svg"))
     assert "picture" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "f.doc"))
+
+
+def test_lyapunov_says_how_exponents_vary_over_orders_of_the_trials(elsewhere: Path) -> None:
+    """Five orders by default, each a sequence of its own; one if one is asked for; times and a picture on request."""
+    out = json.loads(ran("lyapunov", MODEL, "--trials", TRIALS, "-k", 2, "--json", "-q").stdout)
+    assert len(out["by_sequence"]) == 5
+    assert "in 5 orders" in out["drive"]
+    assert out["spread"][0] == pytest.approx(np.std([row[0] for row in out["by_sequence"]], ddof=1))
+    out = json.loads(
+        ran("lyapunov", MODEL, "--trials", TRIALS, "-k", 1, "--orders", 1, "--step-duration", 0.01,
+            "--plot", "exponents.svg", "--json", "-q").stdout
+    )  # fmt: skip
+    assert len(out["by_sequence"]) == 1
+    assert out["times_ms"][0] == pytest.approx(10 * out["times"][0])
+    assert (elsewhere / "exponents.svg").read_text().startswith("<?xml")
+
+
+def test_gradients_have_their_horizon_in_ms_and_a_picture(elsewhere: Path) -> None:
+    result = ran("gradients", MODEL, "--trials", TRIALS, "--lags", "1,5,20", "--step-duration", 0.01,
+                 "--plot", "gains.png", "-q")  # fmt: skip
+    assert "5 steps = 50 ms" in result.stdout
+    assert (elsewhere / "gains.png").read_bytes()[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize("name", ["gains.doc", "nowhere/gains.svg"])
+def test_a_picture_that_cannot_be_written_is_the_callers_mistake(name: str) -> None:
+    result = dynsys_("gradients", MODEL, "--lags", "1,2", "--plot", name, "-q")
+    assert result.exit_code == 2
+    assert "gains" in result.stderr

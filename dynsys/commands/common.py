@@ -41,6 +41,9 @@ duration_option = click.option(
     metavar="SECONDS",
     help="Length of a step: adds times in ms.",
 )
+plot_option = click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE.svg", help="Also draw it (svg, png or pdf)."
+)
 
 
 def _longest(context: click.Context, parameter: click.Parameter, value: int) -> int:
@@ -103,6 +106,14 @@ def show(result: Any, as_json: bool, f: Any = None) -> None:
     if f is not None and not as_json:
         for note in f.notes:
             click.echo(f"Note: {note}")
+
+
+def draw(result: Any, path: Path | None) -> None:
+    """The picture of a spectrum, where a file for it was named."""
+    if path is not None:
+        from dynsys.reporting.spectra_figures import save
+
+        save(result, path)
 
 
 def progress(quiet: bool) -> Callable[[int, int, str], None] | None:

@@ -9,10 +9,13 @@ import click
 
 import dynsys
 from dynsys.commands.common import (
+    draw,
+    duration_option,
     input_option,
     json_option,
     loaded,
     model_options,
+    plot_option,
     progress,
     show,
     trials_option,
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
 @click.option(
     "--lags", default="1,2,5,10,20,50,100", show_default=True, metavar="L1,L2,...", help="Increasing, in steps."
 )
-@click.option("-k", type=int, help="How many singular values to keep [default: all].")
+@click.option("-k", type=int, help="How many singular values to find [default: all].")
+@duration_option
+@plot_option
 @json_option
 def gradients(
     model: Path,
@@ -43,6 +48,8 @@ def gradients(
     trials: Path | None,
     lags: str,
     k: int | None,
+    step_duration: float | None,
+    plot: Path | None,
     as_json: bool,
 ) -> None:
     """Measure how gradients of MODEL survive over time lags."""
@@ -63,4 +70,8 @@ def gradients(
             wanted = [lag for lag in wanted if lag <= sequences.length]
     elif constant is not None:
         inputs = np.broadcast_to(f.input_vector(constant), (max(wanted), f.input_size))
-    show(dynsys.gradient_spectrum(f, None, inputs, wanted, k, seed=seed, progress=progress(quiet)), as_json, f)
+    result = dynsys.gradient_spectrum(
+        f, None, inputs, wanted, k, seed=seed, step_duration=step_duration, progress=progress(quiet)
+    )
+    draw(result, plot)
+    show(result, as_json, f)

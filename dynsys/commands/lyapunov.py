@@ -8,10 +8,13 @@ import click
 
 import dynsys
 from dynsys.commands.common import (
+    draw,
+    duration_option,
     input_option,
     json_option,
     loaded,
     model_options,
+    plot_option,
     progress,
     show,
     trials_option,
@@ -31,6 +34,15 @@ from dynsys.errors import InputError
     "--discard", type=click.IntRange(min=0), help="Steps taken first and not averaged [default: 500, or a tenth]."
 )
 @click.option("-k", type=int, help="How many exponents [default: all up to 256 state variables, else 32].")
+@click.option(
+    "--orders",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Run the trials one after the other in so many orders, and give the spread.",
+)
+@duration_option
+@plot_option
 @json_option
 def lyapunov(
     model: Path,
@@ -43,12 +55,15 @@ def lyapunov(
     steps: int | None,
     discard: int | None,
     k: int | None,
+    orders: int,
+    step_duration: float | None,
+    plot: Path | None,
     as_json: bool,
 ) -> None:
     """Measure the Lyapunov spectrum of MODEL.
 
-    Along the trials, run one after the other without reset and repeated as often as --steps asks; else at the constant
-    input.
+    Along the trials, run one after the other without reset, in several orders, and repeated as often as --steps asks;
+    else at the constant input.
     """
     import numpy as np
 
@@ -61,13 +76,25 @@ def lyapunov(
         if steps is None and burn >= whole:
             raise InputError(f"--discard {burn} leaves nothing of the {whole} steps of the trials.")
         total = whole if steps is None else burn + steps
-        inputs, drive = sequences.joined(total), sequences.joined_name
+        orders = orders if sequences.count > 1 else 1
+        inputs, drive = sequences.joined_in_orders(total, orders, seed), sequences.joined_name
+        drive += f", in {orders} orders" * (orders > 1)
         steps, discard = total - burn, burn
     elif constant is not None:
         steps, discard = 2000 if steps is None else steps, 500 if discard is None else discard
         inputs = np.broadcast_to(f.input_vector(constant), (max(steps + discard, 1), f.input_size))
         drive = "constant input"
     result = dynsys.lyapunov_spectrum(
-        f, None, inputs, k, steps, discard, seed=seed, drive=drive, progress=progress(quiet)
+        f,
+        None,
+        inputs,
+        k,
+        steps,
+        discard,
+        seed=seed,
+        drive=drive,
+        step_duration=step_duration,
+        progress=progress(quiet),
     )
+    draw(result, plot)
     show(result, as_json, f)

@@ -11,8 +11,8 @@ from dynsys.cycles import Cycles, find_cycles
 from dynsys.maps import Map
 from dynsys.periodic.tables import completeness_text
 from dynsys.reporting.document import Block, Figure, Paragraph, Section, Table
-from dynsys.reporting.figures import GREY, drawing, principal_axes
-from dynsys.reporting.svg import COLOURS, figure_svg
+from dynsys.reporting.figures import GREY, principal_axes
+from dynsys.reporting.svg import COLOURS, drawing, figure_svg
 from dynsys.reporting.wording import multiplier, number, percent, plural, small
 from dynsys.types import Array
 

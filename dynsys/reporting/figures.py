@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,24 +10,15 @@ import numpy as np
 from dynsys.maps import Map
 from dynsys.reporting.document import Figure
 from dynsys.reporting.limit_set_marks import draw_limit_sets, draw_manifolds
+from dynsys.reporting.spectra_figures import exponents, gains
 from dynsys.reporting.study import Study
-from dynsys.reporting.svg import COLOURS, figure_svg, style
+from dynsys.reporting.svg import COLOURS, drawing, figure_svg
 from dynsys.reporting.wording import number, percent, plural
 from dynsys.types import Array
 
 GREY = COLOURS[5]
 MOST_SHAPES = 3  # unstable directions that have a mark of their own
 MANY = 2000  # marks above which they are drawn as pixels
-
-
-@contextmanager
-def drawing(width: float = 6.4, height: float = 3.4) -> Iterator[Any]:
-    """A blank matplotlib figure in the house style; no pyplot, so no global state."""
-    import matplotlib
-    from matplotlib.figure import Figure as Canvas
-
-    with matplotlib.rc_context(style()):
-        yield Canvas(figsize=(width, height))
 
 
 def _looks(n_unstable: int, undecided: int) -> dict[str, Any]:
@@ -254,84 +244,11 @@ def _overlap_caption(study: Study, panels: int) -> str:
     return "W" + shows if study.alignment.outputs is not None else listens
 
 
-def exponents(study: Study) -> Figure | None:
-    """The Lyapunov spectrum with its error bars."""
-    result = study.lyapunov
-    if result is None:
-        return None
-    finite = np.isfinite(result.exponents)
-    index = np.arange(1, result.k + 1)
-    with drawing(5.2, 2.7) as canvas:
-        plane = canvas.add_subplot()
-        plane.axhline(0, color=GREY, lw=0.9)
-        plane.errorbar(
-            index[finite], result.exponents[finite], yerr=2 * result.standard_errors[finite], fmt="o", ms=3.8,
-            color=COLOURS[0], ecolor=COLOURS[0], elinewidth=1.0, capsize=2,
-        )  # fmt: skip
-        plane.set_xlabel("index")
-        plane.set_ylabel("exponent (nats per step)")
-        svg = figure_svg(canvas)
-    return Figure(
-        id="exponents",
-        svg=svg,
-        width=0.8,
-        alt=f"{result.k} Lyapunov exponents; the largest is {result.exponents[0]:.4f} nats per step.",
-        caption=(
-            "Lyapunov exponents, bars of two standard errors. Above zero nearby orbits part, below it they meet."
-            + (f" {result.lost} exponents are −∞ and not drawn." if result.lost else "")
-        ),
-    )
-
-
-def gains(study: Study) -> Figure | None:
-    """The singular values of the transfer by lag: how much of a gradient is left."""
-    result = study.gradients
-    if result is None:
-        return None
-    finite = result.log_singular_values[np.isfinite(result.log_singular_values)]
-    if not len(finite):
-        return None
-    lowest = float(finite.min())
-    values = np.maximum(result.log_singular_values, lowest)  # −∞ is drawn at the lower edge
-    lags = result.lags
-    with drawing(5.6, 3.0) as canvas:
-        plane = canvas.add_subplot()
-        low, high = values[:, -1], values[:, 0]
-        plane.fill_between(lags, low, high, color=COLOURS[0], alpha=0.14, lw=0)
-        quarter, half, three = np.percentile(values, (25, 50, 75), axis=1)
-        plane.fill_between(lags, quarter, three, color=COLOURS[0], alpha=0.28, lw=0)
-        plane.plot(lags, half, color=COLOURS[0], lw=1.0, ls="--", label="median")
-        plane.plot(lags, high, color=COLOURS[0], label="largest")
-        plane.axhline(0, color=GREY, lw=0.9)
-        plane.axhline(np.log(0.01), color=COLOURS[1], lw=0.9, ls=":")
-        if result.horizon:
-            plane.axvline(result.horizon, color=COLOURS[1], lw=1.1, label=f"horizon, {plural(result.horizon, 'step')}")
-        plane.set_xscale("log")
-        ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000) if t <= lags[-1]]
-        plane.set_xticks(ticks, [str(t) for t in ticks])
-        plane.minorticks_off()
-        plane.set_xlabel("lag (steps)")
-        plane.set_ylabel("log gain (nats)")
-        plane.set_ylim(max(lowest, min(-12.0, 2.2 * float(np.min(high)))), max(1.0, float(np.max(high)) * 1.1))
-        plane.legend(loc="lower left")
-        svg = figure_svg(canvas)
-    return Figure(
-        id="gains",
-        svg=svg,
-        width=0.85,
-        alt=f"Log gain by lag; the largest is {high[-1]:.2f} nats at lag {lags[-1]}.",
-        caption=(
-            "Singular values of the state-to-state transfer by lag: the whole range (light), the middle half (darker), "
-            "the median and the largest. Dotted: a gain of 1/100, below which a gradient is taken as lost."
-        ),
-    )
-
-
 FIGURES: dict[str, Callable[[Study], Figure | None]] = {
     "portrait": portrait,
     "multipliers": spectrum,
     "speeds": speeds,
     "overlaps": overlaps,
-    "exponents": exponents,
-    "gains": gains,
+    "exponents": lambda study: None if study.lyapunov is None else exponents(study.lyapunov),
+    "gains": lambda study: None if study.gradients is None else gains(study.gradients),
 }

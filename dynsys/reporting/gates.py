@@ -6,8 +6,7 @@ import numpy as np
 
 from dynsys.gate_times import GateTimes
 from dynsys.reporting.document import Figure
-from dynsys.reporting.figures import drawing
-from dynsys.reporting.svg import COLOURS, figure_svg
+from dynsys.reporting.svg import COLOURS, drawing, figure_svg
 from dynsys.reporting.wording import number, percent, plural
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from dynsys.reporting.document import Figure
-from dynsys.reporting.figures import GREY, drawing
+from dynsys.reporting.figures import GREY
 from dynsys.reporting.graph_study import GraphStudy
-from dynsys.reporting.svg import COLOURS, figure_svg
+from dynsys.reporting.svg import COLOURS, drawing, figure_svg
 from dynsys.reporting.wording import number, plural
 from dynsys.types import Array, Integers
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dynsys.reporting.document import Figure
-from dynsys.reporting.figures import GREY, drawing, principal_axes
-from dynsys.reporting.svg import COLOURS
+from dynsys.reporting.figures import GREY, principal_axes
+from dynsys.reporting.svg import COLOURS, drawing
 from dynsys.reporting.wording import number, plural
 from dynsys.types import Array
 from dynsys.unstable_branches import Wiring

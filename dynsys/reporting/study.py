@@ -78,6 +78,10 @@ class Study:
     cycles: dict[int, Cycles] = field(default_factory=dict)
 
 
+ORDERS = 5  # in which trials are run one after the other: exponents of a driven network depend on the sequence
+LARGE_STATE = 64  # state size beyond which the orders share the steps that each of them has in smaller networks
+
+
 def run_study(
     f: Any,
     *,
@@ -189,8 +193,13 @@ def _lyapunov(f: Map, trials: Trials | None, input: Array, seed: int) -> Lyapuno
         return lyapunov_spectrum(
             f, _typical(f, input, seed), driving, steps=2500, discard=500, seed=seed, drive="constant input"
         )
-    enough = trials.joined(max(trials.length * trials.count, 2000))
-    return lyapunov_spectrum(f, None, enough, discard=min(500, len(enough) // 4), seed=seed, drive=trials.joined_name)
+    length = max(trials.length * trials.count, 2000)
+    orders = ORDERS if trials.count > 1 else 1
+    if f.state_size > LARGE_STATE:
+        length = max(500, length // orders)
+    enough = trials.joined_in_orders(length, orders, seed)
+    drive = trials.joined_name + (f", in {orders} orders" if orders > 1 else "")
+    return lyapunov_spectrum(f, None, enough, discard=min(500, length // 4), seed=seed, drive=drive)
 
 
 def _typical(f: Map, input: Array, seed: int) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -215,3 +216,13 @@ def _rename(root: Element, names: dict[str, str]) -> None:
 def _text(root: Element) -> str:
     root.set("xmlns", SVG)
     return ElementTree.tostring(root, encoding="unicode")
+
+
+@contextmanager
+def drawing(width: float = 6.4, height: float = 3.4) -> Iterator[Any]:
+    """A blank matplotlib figure in the house style; no pyplot, so no global state."""
+    import matplotlib
+    from matplotlib.figure import Figure as Canvas
+
+    with matplotlib.rc_context(style()):
+        yield Canvas(figsize=(width, height))

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from dynsys.reporting.document import Block, Figure, Paragraph, Section
-from dynsys.reporting.figures import GREY, drawing
-from dynsys.reporting.svg import COLOURS, figure_svg
+from dynsys.reporting.figures import GREY
+from dynsys.reporting.svg import COLOURS, drawing, figure_svg
 from dynsys.reporting.wording import number, plural
 from dynsys.training_log import TrainingLog
 
