@@ -20,6 +20,7 @@ bench: .venv/test
 	$(BIN)/python benchmarks/fixed_points.py --seeds 3
 	$(BIN)/python benchmarks/certify.py
 	$(BIN)/python benchmarks/jacobian.py --repeats 5
+	$(BIN)/python benchmarks/lyapunov.py --quick --repeats 2
 	$(BIN)/python benchmarks/spmm.py
 
 .venv/bin/python:

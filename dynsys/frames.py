@@ -79,6 +79,11 @@ class Stretch:
     def pieces(self, begin: int = 0) -> Iterator[Piece]:
         """The Jacobians from step `begin` on, formed, as many at a time as fit into CHUNK_BYTES."""
         n = self._states.shape[1]
+        whole = self.steps.together()
+        if whole is not None:
+            dense = whole.reshape(self.count, self.batch, n, n)
+            yield Piece(dense[begin:], None if self.lost is None else self.lost[begin:])
+            return
         length = max(1, CHUNK_BYTES // max(1, 8 * self.batch * n * n))
         for at in range(begin, self.count, length):
             yield self._piece(slice(at, at + length))

@@ -102,6 +102,7 @@ class Leading:
         order = GrowthOrder()
         graded = GradedFrame(frame, span=SPAN, order=order)
         rank = RankLoss(self._f.state_size)
+        jacobian = np.empty((self._f.state_size, self._f.state_size), order="F")
         ends: list[Array] = []
         t = 0
         for stretch in self._stretches(lags[-1]):
@@ -111,8 +112,8 @@ class Leading:
                 if regular and stretch.lost is not None and not rank.follows_zeros:
                     rank.watch_known(stretch.lost[i])
                 else:
-                    piece = next(stretch.pieces(i))
-                    rank.watch(piece.jacobians[:1, 0], None if piece.lost is None else piece.lost[:1, 0])
+                    stretch.steps.fill(i, jacobian)
+                    rank.watch(jacobian[np.newaxis], None if stretch.lost is None else stretch.lost[i])
                 graded.extend(stretch.steps, i)
                 if order.turned and self.turned is None:
                     self.turned = t

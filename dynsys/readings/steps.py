@@ -33,9 +33,14 @@ class Steps(ABC):
     def fill(self, sample: int, out: Array) -> None:
         """out (n, n), Fortran order, <- the Jacobian of one sample."""
 
+    def together(self) -> Array | None:
+        """All Jacobians (samples, n, n) where they lie in memory, or are best formed at once; else None."""
+        return None
+
     def given(self, sample: int) -> Array | None:
         """The Jacobian of one sample (n, n) where it lies in memory, not to be written to; else None."""
-        return None
+        whole = self.together()
+        return None if whole is None else np.asarray(whole[sample])
 
     @abstractmethod
     def move(self, sample: int, frame: Array, out: Array) -> None:
@@ -68,8 +73,8 @@ class DenseSteps(Steps):
     def fill(self, sample: int, out: Array) -> None:
         out[...] = self._jacobians[sample]
 
-    def given(self, sample: int) -> Array | None:
-        return np.asarray(self._jacobians[sample])
+    def together(self) -> Array | None:
+        return self._jacobians
 
     def move(self, sample: int, frame: Array, out: Array) -> None:
         np.matmul(self._jacobians[sample], frame, out=out)
@@ -106,12 +111,10 @@ class FormSteps(Steps):
         self._kept: dict[int, Array] = {}
         self._scratch: dict[tuple[str, int, int], Array] = {}
 
-    def given(self, sample: int) -> Array | None:
-        if self.n > FORMED:
-            return None
-        if self._whole is None:
+    def together(self) -> Array | None:
+        if self._whole is None and self.n <= FORMED:
             self._whole = self._dense()
-        return np.asarray(self._whole[sample])
+        return self._whole
 
     def fill(self, sample: int, out: Array) -> None:
         for rows, form in self._rows:

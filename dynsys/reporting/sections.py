@@ -292,8 +292,10 @@ def _lyapunov(study: Study, figures: dict[str, Figure]) -> Section:
         return Section(
             "lyapunov", "Lyapunov exponents", (Paragraph("Not available: " + "; ".join(study.failures) + "."),)
         )
+    orders = len(result.by_sequence)
     drive = (
         f"the {plural(study.trials.count, 'trial')} run one after the other without reset"
+        + (f", in {orders} orders" if orders > 1 else "")
         if study.trials
         else "the constant input of the search"
     )
@@ -304,8 +306,9 @@ def _lyapunov(study: Study, figures: dict[str, Figure]) -> Section:
     )
     text = (
         f"Measured along {drive}: {result.steps} steps after {result.discard} discarded. Largest exponent "
-        f"{with_error(float(result.exponents[0]), float(result.standard_errors[0]))} nats/step. The exponents must "
-        "add up to "
+        f"{with_error(float(result.exponents[0]), float(result.standard_errors[0]))} nats/step"
+        + (f" (standard deviation over the orders {small(float(result.spread[0]))})" if orders > 1 else "")
+        + ". The exponents must add up to "
         f"the mean of $\\ln|\\det J|$: the residual is {residual}. "
         f"Two random frames agree to $10^{{-6}}$ on the leading {result.trusted} of {result.k}."
     )
