@@ -62,8 +62,7 @@ class Run:
         self._rule = QRInterval(WANTED_SPAN, LARGEST_SPAN, adapts=n > EVERY_STEP)
         self.blocks = np.zeros((BLOCKS, self.batch, k))
         self.block_steps = np.zeros(BLOCKS)
-        self._difference = np.zeros((self.batch, k))
-        self._fastest = 0.0  # nats per step between the exponents of a step, the largest seen
+        self._difference = np.zeros((BLOCKS, self.batch, k))
         self.apart = np.zeros((self.batch, k))
         self.checked = steps
         self.log_det = np.zeros(self.batch)
@@ -124,14 +123,13 @@ class Run:
         floor = self._f.state_size * EPS * largest[..., np.newaxis]
         # -inf comes from structure, never from R: what is below rounding is floored, and not trusted.
         logs = np.log(np.maximum(diagonal, np.maximum(floor, TINY)))
-        self._fastest = max(self._fastest, float(np.ptp(logs)) / self._since)
         if t >= 0:
             self.below |= (diagonal <= floor).any(axis=1)
             block = self._block(t)
             self.blocks[block] += logs[:, 0]
             self.block_steps[block] += self._since
             if self._two:
-                self._difference += logs[:, 0] - logs[:, 1]
+                self._difference[block] += logs[:, 0] - logs[:, 1]
                 self._meet(t)
         self._rule.learn(logs[:, 0], self._since)
         self._since = 0
@@ -147,7 +145,9 @@ class Run:
             self._two, self.checked = False, t + 1
 
     def _compare(self, taken: int) -> None:
-        """How far the second frame's averages lie off, and what its remaining angle could still add."""
-        self.apart = np.abs(self._difference) / self._steps
-        if taken < self._steps:
-            self.apart += self._frames.apart() * self._fastest / self._steps
+        """How far the second frame's averages lie off; where it stopped early, as if its last difference went on."""
+        last = self._block(taken - 1)
+        rest = (self._steps - taken) / max(self.block_steps[last], 1.0)
+        met = self._frames.apart() < SAME
+        going_on = np.where(met, 0.0, np.abs(self._difference[last])) * rest
+        self.apart = (np.abs(self._difference.sum(axis=0)) + going_on) / self._steps
