@@ -12,8 +12,7 @@ from dynsys.types import Array
 
 AGREEMENT = 1e-6  # nats, to which the two must agree
 SPAN = 18.0  # nats between two QRs of the second product: enough for 1e-8
-CHECKED_TO_THE_END = 32  # state size up to which the second product always goes all the way
-CHECKED = 8  # beyond it goes along for one in so many steps
+CHECKED = 8  # in large coupled systems the second product goes along for one in so many steps
 LEAST_CHECKED = 30  # steps
 
 
@@ -36,7 +35,7 @@ class CheckedProduct:
         self.first = GradedProduct(coupled_frame(coupled, generator), order=order)
         self.second = GradedProduct(coupled_frame(coupled, generator), generator, span=SPAN)
         self.checked = self._longest = longest
-        if len(coupled) > CHECKED_TO_THE_END:
+        if self.first.regular:
             self.checked = min(longest, max(longest // CHECKED, LEAST_CHECKED))
         self._lag = 0
         self._apart = np.zeros(len(coupled))
@@ -44,7 +43,7 @@ class CheckedProduct:
     @property
     def wants_second(self) -> bool:
         """Whether the second product, left behind at `checked`, has to follow."""
-        return self.checked < self._longest and (self._order.turned or self.first.order is None)
+        return self.checked < self._longest and (self._order.turned or not self.first.regular)
 
     def extend(self, jacobian: Array, rank: int) -> None:
         """Both products <- jacobian times them; `rank` bounds that of the product."""

@@ -6,9 +6,9 @@ from typing import final
 
 import numpy as np
 
-from dynsys.graded_triangle import absorb, log_singular_values, positive, singular_vectors
+from dynsys.graded_triangle import log_singular_values, singular_vectors
+from dynsys.grading import Grading
 from dynsys.growth_order import GrowthOrder
-from dynsys.qr_interval import QRInterval
 from dynsys.readings.steps import Steps
 from dynsys.reflectors import Reflectors
 from dynsys.types import Array
@@ -28,9 +28,7 @@ class GradedFrame:
         self._q: Array | None = np.array(frame, order="F")
         self._moved: Array | None = None
         self._factor: Reflectors | None = None
-        self._signs, self._log = np.ones(frame.shape[1]), np.zeros(frame.shape[1])
-        self._x = np.eye(frame.shape[1])
-        self._since, self._interval, self._order = 0, QRInterval(span, span + 4.0), order
+        self._grading, self._since = Grading(frame.shape[1], span, order), 0
         self._spare = np.empty_like(self._q)
 
     def extend(self, steps: Steps, sample: int) -> None:
@@ -42,38 +40,32 @@ class GradedFrame:
             self._spare = self._moved
         self._moved, self._q = out, None
         self._since += 1
-        if self._since >= self._interval.steps:
+        if self._since >= self._grading.interval.steps:
             self._settle()
 
     def _settle(self) -> None:
         if self._moved is None:
             return
         self._factor, self._moved, self._q = Reflectors(self._moved), None, None
-        self._signs = np.where(self._factor.diagonal < 0, -1.0, 1.0)
-        d = positive(np.abs(self._factor.diagonal), self._factor.norm)
-        absorb(self._factor.packed, self._signs / d, np.ones(len(d)), self._log, self._x)
-        self._log += np.log(d)
-        self._interval.learn(np.log(d), self._since)
+        self._grading.take(self._factor, self._since, signed=True)
         self._since = 0
-        if self._order is not None:
-            self._order.see(self._log)
 
     def columns(self) -> Array:
         """Q (n, p), orthonormal, in Fortran order."""
         self._settle()
         if self._q is None:
             assert self._factor is not None
-            self._q = self._factor.orthogonal() * self._signs
+            self._q = self._factor.orthogonal() * self._grading.signs
         return self._q
 
     def log_singular_values(self) -> Array:
         """(p,) nats, largest first."""
         self._settle()
-        return log_singular_values(self._x, self._log)
+        return log_singular_values(self._grading.x, self._grading.log)
 
     def leading(self, k: int) -> tuple[Array, Array, Array]:
         """Log singular values (k,), left (n, k) and right (n, k) vectors of P V V^T."""
         self._settle()
-        values, left, right = singular_vectors(self._x, self._log)
+        values, left, right = singular_vectors(self._grading.x, self._grading.log)
         order = np.argsort(-values, kind="stable")[:k]
         return values[order], self.columns() @ left[:, order], self._start @ right[:, order]

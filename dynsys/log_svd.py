@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from dynsys.frames import signed_qr
-from dynsys.graded_triangle import EPS, absorb, absorbed, log_singular_values, positive, singular_vectors
+from dynsys.graded_triangle import EPS, absorbed, log_singular_values, singular_vectors
+from dynsys.grading import Grading
 from dynsys.growth_order import GrowthOrder
-from dynsys.qr_interval import QRInterval
 from dynsys.reflectors import Reflectors
 from dynsys.types import Array, Integers
 
@@ -42,12 +42,9 @@ class GradedProduct:
 
         `span`: nats that the growth between two QRs may span. `order` is told of every QR of a large coupled product.
         """
-        self.order = order
         self._q: Array | None = frame.copy(order="F")
         self._start = frame
-        # Q as reflectors, and the signs that make the diagonal of R positive: Q diag(signs) is the frame.
-        self._factor: Reflectors | None = None
-        self._signs = np.ones(len(frame))
+        self._factor: Reflectors | None = None  # Q as reflectors: Q diag(signs) is the frame
         self._moved: Array | None = None  # a product with the frame that no QR has been made of yet
         self._since = 0
         # A group of units that touch no others keeps its own rows and columns of the frame: so does the shaking.
@@ -55,10 +52,13 @@ class GradedProduct:
         self._shake = None if shaken is None else EPS * shaken.standard_normal(frame.shape)
         self._n = frame.shape[0]
         self._unformed = self._n >= UNFORMED and bool(self._pattern.all())
-        self._interval = QRInterval(span, span + 4.0)
+        self._grading = Grading(self._n, span, order)
         self._room = np.empty((2, *frame.shape)).swapaxes(1, 2) if self._unformed else frame[:0]
-        self._log = np.zeros(self._n)
-        self._x = np.eye(self._n)
+
+    @property
+    def regular(self) -> bool:
+        """Whether every step so far went the way of large coupled products of full rank, whose growth is watched."""
+        return self._unformed
 
     def extend(self, jacobian: Array, rank: int | None = None) -> None:
         """P <- jacobian P, whose rank is known to be at most `rank`."""
@@ -67,7 +67,7 @@ class GradedProduct:
             self._extend_unformed(jacobian)
             return
         self._settle()
-        self._unformed, self.order = False, None
+        self._unformed = False
         self._extend_formed(jacobian, rank)
 
     def _extend_unformed(self, jacobian: Array) -> None:
@@ -84,7 +84,7 @@ class GradedProduct:
         else:
             self._moved, self._spare = np.matmul(jacobian, self._moved, out=self._spare), self._moved
         self._since += 1
-        if self._since >= self._interval.steps:
+        if self._since >= self._grading.interval.steps:
             self._settle()
 
     def _settle(self) -> None:
@@ -92,28 +92,23 @@ class GradedProduct:
         if self._moved is None:
             return
         self._factor, self._q, self._moved = Reflectors(self._moved), None, None
-        signs = np.where(self._factor.diagonal * self._signs < 0, -1.0, 1.0)
-        d = positive(np.abs(self._factor.diagonal), self._factor.norm)
-        absorb(self._factor.packed, signs / d, self._signs, self._log, self._x)
-        self._log += np.log(d)
-        self._signs = signs
-        self._interval.learn(np.log(d), self._since)
+        self._grading.take(self._factor, self._since, signed=False)
         self._since = 0
-        if self.order is not None:
-            self.order.see(self._log)
 
     def _extend_formed(self, jacobian: Array, rank: int | None) -> None:
         moved = jacobian @ self._columns()
         self._q, r = signed_qr(moved)
         self._factor = None
-        pivots = np.arange(len(self._log))
-        if rank is not None and rank < len(pivots):
+        size = len(self._grading.log)
+        pivots = np.arange(size)
+        if rank is not None and rank < size:
             pivots = _independent(r, rank)
             self._q, kept = signed_qr(moved[:, pivots])
             # Row by row a staircase: what lies left of a row's pivot depends on the rows above alone.
-            r = np.where(np.arange(len(self._log)) >= pivots[:, np.newaxis], self._q.T @ moved, 0.0)
+            r = np.where(np.arange(size) >= pivots[:, np.newaxis], self._q.T @ moved, 0.0)
             r[:, pivots] = kept
-        self._x, self._log = absorbed(r, pivots, self._log, self._x)
+        grading = self._grading
+        grading.x, grading.log = absorbed(r, pivots, grading.log, grading.x)
         if self._shake is not None:
             self._shake = np.roll(self._shake, 1, axis=0)
             self._pattern = self._pattern[:, pivots]
@@ -123,13 +118,13 @@ class GradedProduct:
         """The frame Q, formed."""
         if self._q is None:
             assert self._factor is not None
-            self._q = self._factor.orthogonal() * self._signs
+            self._q = self._factor.orthogonal() * self._grading.signs
         return self._q
 
     def log_singular_values(self) -> Array:
         """(n,) nats, largest first; -inf for lost dimensions."""
         self._settle()
-        values = log_singular_values(self._x, self._log)
+        values = log_singular_values(self._grading.x, self._grading.log)
         return np.concatenate([values, np.full(self._n - len(values), -np.inf)])
 
     def leading(self, k: int) -> tuple[Array, Array, Array]:
@@ -139,7 +134,7 @@ class GradedProduct:
         What is lost exactly has no vectors: its columns are NaN, its values -inf.
         """
         self._settle()
-        values, left, right = singular_vectors(self._x, self._log)
+        values, left, right = singular_vectors(self._grading.x, self._grading.log)
         order = np.argsort(-values, kind="stable")[:k]
         missing = k - len(order)
         whole_left = np.pad(self._columns() @ left[:, order], ((0, 0), (0, missing)), constant_values=np.nan)

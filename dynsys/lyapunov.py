@@ -13,12 +13,13 @@ from dynsys.combinators import as_map
 from dynsys.errors import AnalysisError, InputError
 from dynsys.frames import jacobians_along
 from dynsys.limits import one_blas_thread
+from dynsys.lyapunov_averages import invariants, running_estimates, sorted_averages, spread_error, sum_rule_residual
 from dynsys.lyapunov_run import EPS, TINY, Run
 from dynsys.lyapunov_small import SmallRun, small_run
 from dynsys.maps import Map
 from dynsys.orbits import constant_input, orbit_columns, sequence, start_columns
 from dynsys.rank import RankLoss
-from dynsys.types import Array, ArrayLike, Booleans, Integers, Progress
+from dynsys.types import Array, ArrayLike, Integers, Progress
 
 AGREEMENT = 1e-6  # nats per step, to which two random frames must agree
 FULL_SPECTRUM = 256  # state size up to which all exponents are the default
@@ -253,14 +254,14 @@ def _of_fixed_point(
         notes.append(f"{len(below)} exponents are below rounding: they are known to be small, not how small")
     return LyapunovSpectrum(
         exponents=mean[:k],
-        standard_errors=np.maximum(_spread(spectra), f.state_size * EPS)[:k],
+        standard_errors=np.maximum(spread_error(spectra), f.state_size * EPS)[:k],
         by_sequence=spectra[:, :k],
         halves=np.stack([mean[:k], mean[:k]]),
         running=mean[np.newaxis, :k],
         running_steps=np.array([steps]),
         kaplan_yorke=dimension,
         entropy=entropy,
-        residual=_residual(mean, log_det) if k == f.state_size and not len(below) else None,
+        residual=sum_rule_residual(mean, log_det) if k == f.state_size and not len(below) else None,
         trusted=min(k, int(below[0])) if len(below) else k,
         lost=int(lost.max()),
         steps=steps,
@@ -276,40 +277,6 @@ def _of_fixed_point(
     )
 
 
-def _spread(by_sequence: Array) -> Array:
-    """Standard error of the mean over sequences, zero for one sequence; identical -inf entries have none."""
-    count = len(by_sequence)
-    if count == 1:
-        return np.zeros(by_sequence.shape[1])
-    finite = np.where(np.isfinite(by_sequence), by_sequence, 0.0)
-    return np.asarray(finite.std(axis=0, ddof=1) / math.sqrt(count))
-
-
-def _residual(exponents: Array, log_det: float) -> float:
-    total = float(exponents.sum())
-    return 0.0 if total == log_det else abs(total - log_det)
-
-
-def invariants(exponents: Array, n: int) -> tuple[float | None, float | None, list[str]]:
-    """Kaplan-Yorke dimension and entropy from the exponents found, or None with the reason."""
-    sums = np.cumsum(exponents)
-    rounding = 1e-13 * n * max(1.0, float(np.abs(exponents[np.isfinite(exponents)]).sum()))
-    entropy_known = bool((exponents <= 0).any()) or len(exponents) == n
-    notes = []
-    entropy = float(exponents[exponents > 0].sum()) if entropy_known else None
-    if not entropy_known:
-        notes.append("entropy not given: all computed exponents are positive; raise k")
-    below = np.flatnonzero(sums < -rounding)
-    if len(below):
-        j = int(below[0])
-        carried = max(0.0, float(sums[j - 1])) if j else 0.0
-        return j + carried / abs(float(exponents[j])), entropy, notes
-    if len(exponents) == n:
-        return float(n), entropy, notes
-    notes.append("Kaplan-Yorke dimension not given: the sum of the computed exponents is not negative; raise k")
-    return None, entropy, notes
-
-
 def _of_run(
     f: Map,
     run: Run | SmallRun,
@@ -323,7 +290,7 @@ def _of_run(
 ) -> LyapunovSpectrum:
     n = f.state_size
     lost = int(max(rank.lost for rank in run.ranks))
-    by_sequence, blocks, apart, below = _sorted_averages(run, n, steps, lost)
+    by_sequence, blocks, apart, below = sorted_averages(run, n, steps, lost)
     mean = by_sequence.mean(axis=0)
     taken = run.block_steps > 0
     within = blocks[taken].mean(axis=1)
@@ -349,14 +316,14 @@ def _of_run(
     return LyapunovSpectrum(
         exponents=mean,
         # A mean of logarithms is never better than the rounding of one QR.
-        standard_errors=np.maximum(np.maximum(over_time, _spread(by_sequence)), n * EPS),
+        standard_errors=np.maximum(np.maximum(over_time, spread_error(by_sequence)), n * EPS),
         by_sequence=by_sequence,
         halves=np.stack(halves),
-        running=_running(blocks[taken].mean(axis=1), run.block_steps[taken], mean),
+        running=running_estimates(blocks[taken].mean(axis=1), run.block_steps[taken], mean),
         running_steps=np.cumsum(run.block_steps[taken]).astype(np.int64),
         kaplan_yorke=dimension,
         entropy=entropy,
-        residual=_residual(mean, log_det) if k == n and known else None,
+        residual=sum_rule_residual(mean, log_det) if k == n and known else None,
         trusted=int(disagree[0]) if disagree.size else k,
         lost=lost,
         steps=steps,
@@ -375,35 +342,3 @@ def _of_run(
         ),
         notes=tuple(notes),
     )
-
-
-def _running(blocks: Array, lengths: Array, mean: Array) -> Array:
-    """(blocks, k): the estimate after each block of time, nats per step; -inf where that is the answer."""
-    sums = np.cumsum(blocks * lengths[:, np.newaxis], axis=0)
-    return np.where(np.isfinite(mean), sums / np.cumsum(lengths)[:, np.newaxis], mean)
-
-
-def _sorted_averages(run: Run | SmallRun, n: int, steps: int, lost: int) -> tuple[Array, Array, Array, Booleans]:
-    """Exponents by sequence and by block of time, differences of the frames, and which exponents are below rounding.
-
-    Largest exponent first.
-    """
-    blocks = run.blocks / np.maximum(run.block_steps, 1.0)[:, np.newaxis, np.newaxis]
-    averages = run.blocks.sum(axis=0) / steps
-    for b, rank in enumerate(run.ranks):
-        averages[b, max(0, n - rank.lost) :] = -np.inf
-        blocks[:, b, max(0, n - rank.lost) :] = 0.0
-    _complete_by_determinant(run, averages, n, lost)
-    order = np.argsort(-averages.mean(axis=0), kind="stable")
-    apart, below = run.apart.max(axis=0), np.asarray(run.below.any(axis=0))
-    return averages[:, order], blocks[..., order], apart[order], below[order]
-
-
-def _complete_by_determinant(run: Run | SmallRun, averages: Array, n: int, lost: int) -> None:
-    """A single exponent below rounding is what log|det J| leaves to it. `averages` (B, k), nats per step."""
-    if averages.shape[1] != n or lost or not np.isfinite(run.log_det).all():
-        return
-    for b in np.flatnonzero(run.below.sum(axis=-1) == 1):
-        i = int(np.flatnonzero(run.below[b])[0])
-        averages[b, i] = run.log_det[b] / run.block_steps.sum() - (averages[b].sum() - averages[b, i])
-    run.below &= run.below.sum(axis=-1, keepdims=True) > 1
