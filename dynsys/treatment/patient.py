@@ -10,18 +10,36 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from dynsys.combinators import as_map, stack
+from dynsys.combinators import as_map
 from dynsys.composed_maps import Stacked
 from dynsys.gate_times import GateTimes, gate_time_constants
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import CellMap, Map
 from dynsys.through_time import bptt
+from dynsys.treatment.records import LayerRecord, layer_records
 from dynsys.types import Array
 
 LEAST_STEPS = 2000
 """Of the run that the largest exponent is measured on."""
-MOST_SEQUENCES = 64
-"""Whose gradients are taken one by one."""
+
+
+@final
+@dataclass(frozen=True)
+class Limits:
+    """How much is measured.
+
+    Attributes:
+        sequences: whose gradients are taken one by one. steps: of the run for an exponent. trains: whether changes
+            that are found by gradient steps are tried.
+    """
+
+    sequences: int
+    steps: int
+    trains: bool
+
+
+WHOLE, QUICK = Limits(64, 1 << 30, True), Limits(16, LEAST_STEPS, False)
+"""Everything, and what a report can afford."""
 
 
 @final
@@ -67,17 +85,43 @@ class Patient:
     task: Task
     task_lag: int
     seed: int
+    limits: Limits = WHOLE
 
     @cached_property
     def cells(self) -> tuple[Any, ...] | None:
         """The cells from the input side, where the map is one cell or a stack of cells."""
         return _cells(self.f)
 
-    def with_cells(self, cells: Sequence[Any]) -> Patient:
-        """The same network with other cells."""
-        changed = as_map(cells[0]) if len(cells) == 1 else stack(*cells)
+    @property
+    def stacked(self) -> Stacked | None:
+        """The stack of cells that the map is; None for a single cell."""
+        f: Any = self.f
+        while isinstance(getattr(f, "inner", None), Map):
+            f = f.inner
+        return f if isinstance(f, Stacked) else None
+
+    @property
+    def some(self) -> Task:
+        """The task on as many sequences as the limits allow."""
+        return self.task.part(slice(0, self.limits.sequences))
+
+    def with_cells(self, cells: Sequence[Any], *, residual: bool | None = None) -> Patient:
+        """The same network with other cells, or with residual connections between its layers."""
+        own = self.stacked
+        changed: Map
+        if own is None or len(cells) == 1:
+            changed = as_map(cells[0])
+        else:
+            changed = Stacked(
+                [as_map(c) for c in cells], own.skip, own.show, residual=own.residual if residual is None else residual
+            )
         changed.initial_state = self.f.initial_state
         return dataclasses.replace(self, f=changed)
+
+    @cached_property
+    def records(self) -> tuple[LayerRecord, ...]:
+        """What each layer went through along the sequences."""
+        return layer_records(self.f, self.stacked, self.cells or (), self.some.inputs)
 
     @cached_property
     def lyapunov(self) -> LyapunovSpectrum:
@@ -89,7 +133,7 @@ class Patient:
         inputs = self.task.inputs
         order = np.random.default_rng(seed).permutation(inputs.shape[1])
         whole = inputs[:, order].swapaxes(0, 1).reshape(inputs.shape[0] * inputs.shape[1], inputs.shape[2])
-        steps = max(len(whole), LEAST_STEPS)
+        steps = min(max(len(whole), LEAST_STEPS), self.limits.steps)
         driving = whole[np.resize(np.arange(len(whole)), steps)]
         return lyapunov_spectrum(self.f, None, driving, k, discard=min(500, steps // 4), seed=seed)
 
@@ -101,7 +145,7 @@ class Patient:
     @cached_property
     def gradient_norms(self) -> Array:
         """|gradient of the loss by all parameters|_2 of each sequence alone."""
-        count = min(self.task.inputs.shape[1], MOST_SEQUENCES)
+        count = min(self.task.inputs.shape[1], self.limits.sequences)
         return np.array([gradient_norm(self.f, self.task.part(slice(b, b + 1))) for b in range(count)])
 
 
