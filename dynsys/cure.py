@@ -15,9 +15,10 @@ from dynsys.treatment.gate_rules import forget_bias, output_bias, single_forget_
 from dynsys.treatment.identity_rule import identity_relu
 from dynsys.treatment.layer_rules import residual
 from dynsys.treatment.loss_rules import clipping, truncation
-from dynsys.treatment.patient import QUICK, WHOLE, Patient, Task
+from dynsys.treatment.patient import QUICK, WHOLE, Patient
 from dynsys.treatment.remedy import Remedies, Remedy, Skipped
 from dynsys.treatment.saturation_rule import saturation
+from dynsys.treatment.task import Task
 from dynsys.treatment.weight_rules import clipped_singular_values, critical_gain, orthogonal
 from dynsys.trials import as_trials
 from dynsys.types import Progress
@@ -64,7 +65,7 @@ def remedies(
         targets, loss, at: as for `bptt`; without them the rules on gradients are skipped.
         readout: (V, c) or a function; by default the model's own.
         task_lag: how many steps the task asks to remember; the length of the sequences by default.
-        quick: measure on 16 sequences and 2000 steps at most, and leave out what has to be found by gradient steps;
+        quick: measure on 64 sequences and 2000 steps at most, and leave out what has to be found by gradient steps;
             for reports. step_duration: seconds per step, adds times in ms.
         seed: of frames and orders. progress: called with (rules done, rules in all, message).
 
@@ -86,7 +87,8 @@ def remedies(
         wanted = wanted[:, np.newaxis] if at == "all" else wanted[np.newaxis]
     task = Task(trials.inputs, wanted, loss, at, shown)
     duration = checked_duration(step_duration)
-    patient = Patient(f, task, int(lag), seed, QUICK if quick else WHOLE)
+    limits = QUICK if quick else WHOLE
+    patient = Patient(f, task.part(slice(0, limits.sequences)) if quick else task, int(lag), seed, limits)
     found: list[Remedy] = []
     healthy: list[str] = []
     skipped: list[str] = []
@@ -112,5 +114,7 @@ def remedies(
         largest_exponent=float(patient.lyapunov.exponents[0]),
         standard_error=float(patient.lyapunov.standard_errors[0]),
         map_name=f.name,
+        task_lag=int(lag),
+        sequences=int(patient.task.inputs.shape[1]),
         step_duration=duration,
     )

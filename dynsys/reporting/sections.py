@@ -15,6 +15,7 @@ from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Sectio
 from dynsys.reporting.exact_section import exact_section
 from dynsys.reporting.gates import gates_text
 from dynsys.reporting.portrait_sections import attractors_section, manifolds_section
+from dynsys.reporting.remedies_section import remedies_section
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import even, minus, multiplier, number, percent, plural, small, with_error
 from dynsys.stability import TransientGrowth
@@ -30,6 +31,7 @@ def sections_of(study: Study, figures: dict[str, Figure]) -> tuple[Section, ...]
     slow = manifolds_section(study, figures)
     proofs = certificates_section(study.certificates, study.fixed_points)
     cycles = cycles_section(study, figures.get("cycles"))
+    helpful = remedies_section(study, figures.get("remedies"))
     return (
         _model(study),
         _fixed_points(study, figures),
@@ -42,6 +44,7 @@ def sections_of(study: Study, figures: dict[str, Figure]) -> tuple[Section, ...]
         _modes(study, figures),
         _lyapunov(study, figures),
         _gradients(study, figures),
+        *(() if helpful is None else (helpful,)),
     )
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from dynsys import seeds
 from dynsys.gradients import gradient_spectrum
 from dynsys.treatment.flossing import Window, finite_exponents, flossed, mean_square
-from dynsys.treatment.patient import Patient, Task
+from dynsys.treatment.patient import Patient
 from dynsys.treatment.remedy import Remedy, Skipped
+from dynsys.treatment.task import Task
 from dynsys.treatment.weight_rules import plain_cell
 
 CONDITION = 1e6

@@ -7,8 +7,9 @@ import numpy as np
 from dynsys.errors import AnalysisError
 from dynsys.gradient_lags import GradientLags
 from dynsys.through_time import bptt
-from dynsys.treatment.patient import Patient, Task
+from dynsys.treatment.patient import Patient
 from dynsys.treatment.remedy import Remedy, Skipped
+from dynsys.treatment.task import Task
 
 HEAVY = 5.0
 """Largest over median gradient norm from which single sequences dominate a step."""
@@ -88,7 +89,7 @@ def truncation(patient: Patient) -> Remedy | str:
 
 def _lags(patient: Patient, task: Task) -> GradientLags:
     assert task.loss is not None
-    found = bptt(patient.f, task.readout, task.inputs, task.targets, task.loss, at=task.at)
+    found = bptt(patient.f, task.readout, task.inputs, task.targets, task.loss, at=task.at, lags=patient.limits.lags)
     if found.lags is None:
         raise AnalysisError("no gradient by lag.")
     return found.lags

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from dynsys.composed_maps import Stacked
 from dynsys.gate_times import GateTimes, gate_time_constants
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import CellMap, Map
-from dynsys.through_time import bptt
+from dynsys.treatment.norms import sequence_norms
 from dynsys.treatment.records import LayerRecord, layer_records
+from dynsys.treatment.task import Task
 from dynsys.types import Array
 
 LEAST_STEPS = 2000
@@ -29,51 +30,18 @@ class Limits:
     """How much is measured.
 
     Attributes:
-        sequences: whose gradients are taken one by one. steps: of the run for an exponent. trains: whether changes
-            that are found by gradient steps are tried.
+        sequences: whose gradients are taken one by one. lags: losses that are followed back lag by lag. steps: of the
+            run for an exponent. trains: whether changes that are found by gradient steps are tried.
     """
 
     sequences: int
+    lags: int
     steps: int
     trains: bool
 
 
-WHOLE, QUICK = Limits(64, 1 << 30, True), Limits(16, LEAST_STEPS, False)
+WHOLE, QUICK = Limits(64, 8, 1 << 30, True), Limits(64, 4, LEAST_STEPS, False)
 """Everything, and what a report can afford."""
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What the network is trained for: inputs (T, batch, m), and targets with a loss where they are known."""
-
-    inputs: Array
-    targets: Any = None
-    loss: Literal["cross-entropy", "squared"] | None = None
-    at: Literal["all", "last"] = "all"
-    readout: Any = None
-
-    @property
-    def length(self) -> int:
-        """Steps per sequence, T."""
-        return len(self.inputs)
-
-    @property
-    def scored(self) -> bool:
-        """Whether there is a loss to differentiate."""
-        return self.targets is not None and self.loss is not None and self.readout is not None
-
-    def part(self, sequences: Any) -> Task:
-        """The task on some of its sequences."""
-        targets = None
-        if self.targets is not None:
-            array = np.asarray(self.targets)
-            targets = array[:, sequences] if self.at == "all" else array[sequences]
-        return dataclasses.replace(self, inputs=self.inputs[:, sequences], targets=targets)
-
-    def halves(self) -> tuple[Task, Task]:
-        """Even and odd sequences: one half to decide on, the other to check."""
-        return self.part(slice(0, None, 2)), self.part(slice(1, None, 2))
 
 
 @final
@@ -145,15 +113,7 @@ class Patient:
     @cached_property
     def gradient_norms(self) -> Array:
         """|gradient of the loss by all parameters|_2 of each sequence alone."""
-        count = min(self.task.inputs.shape[1], self.limits.sequences)
-        return np.array([gradient_norm(self.f, self.task.part(slice(b, b + 1))) for b in range(count)])
-
-
-def gradient_norm(f: Map, task: Task) -> float:
-    """Of the mean loss over the task's sequences, over all parameters of the map."""
-    assert task.loss is not None
-    found = bptt(f, task.readout, task.inputs, task.targets, task.loss, at=task.at, lags=0)
-    return float(np.sqrt(sum(np.square(g).sum() for g in found.parameters.values())))
+        return sequence_norms(self.f, self.some)
 
 
 def _cells(f: Map) -> tuple[Any, ...] | None:

@@ -88,6 +88,7 @@ class Remedies:
         remedies: in the order of the rules. healthy: one sentence for each measurement that asks for nothing.
         skipped: one for each rule that is about other networks or other tasks.
         largest_exponent, standard_error: nats per step, the measurement most rules start from.
+        task_lag: steps that the task asks to remember. sequences: how many were measured on.
         step_duration: seconds per step, or None.
     """
 
@@ -97,6 +98,8 @@ class Remedies:
     largest_exponent: float
     standard_error: float
     map_name: str
+    task_lag: int
+    sequences: int
     step_duration: float | None = None
 
     def __len__(self) -> int:
