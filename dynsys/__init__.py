@@ -47,6 +47,7 @@ _WHERE = {
     "symbolic": "exact",
     "watch": "training_watch",
     "wiring": "unstable_branches",
+    "worst_case": "worst",
 }
 _ROOMS = frozenset(["graphs", "propagate"])  # packages of functions that belong together
 
@@ -90,6 +91,7 @@ __all__ = [
     "symbolic",
     "watch",
     "wiring",
+    "worst_case",
 ]
 
 
