@@ -113,7 +113,11 @@ def own_factors(f: Map, start: ArrayLike | None, inputs: ArrayLike | None) -> Ar
     """(T, n, B): by how much each variable's last value enters its next one without passing a matrix, at every step."""
     driving = sequence(f, np.zeros((100, f.input_size)) if inputs is None else inputs)
     state, _ = start_columns(f, start, driving)
-    orbit = orbit_columns(f, state, driving, len(driving))
+    return factors_along(f, orbit_columns(f, state, driving, len(driving)), driving)
+
+
+def factors_along(f: Map, orbit: Array, driving: Array) -> Array:
+    """The same along an orbit (T + 1, n, B) that is known already."""
     if not np.isfinite(orbit).all():
         raise AnalysisError("the orbit leaves floating-point range: it runs off to infinity.")
     return np.concatenate(list(_stretches(f, orbit, driving)))

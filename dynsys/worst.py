@@ -11,6 +11,7 @@ import numpy as np
 from dynsys import seeds
 from dynsys.combinators import as_map
 from dynsys.errors import AnalysisError, InputError
+from dynsys.jacobians import jacobians_on
 from dynsys.joint_spectral import JointSpectralRadius, joint_spectral_radius
 from dynsys.limits import one_blas_thread
 from dynsys.maps import CellMap, Map, numbers
@@ -21,8 +22,6 @@ from dynsys.types import Array, ArrayLike, Integers
 FREE_STEPS, FREE_SEQUENCES = 100, 16
 """Of the inputs that are drawn from the box where none are given: half uniform, half held at its corners."""
 LAGS = (1, 2, 5, 10, 20, 50, 100)
-CHUNK = 1 << 22
-"""Entries of Jacobians that are formed together."""
 MOST = 1 << 23
 """Entries of all Jacobians: sequences beyond are left out of the measurement."""
 STRONGEST = 6
@@ -145,7 +144,7 @@ def worst_case(
         orbit = orbit_columns(f, state, driving, steps)
         if not np.isfinite(orbit).all():
             raise AnalysisError("the orbit runs off to infinity: there are no bounds to compare with.")
-        J = _jacobians(f, orbit, driving)
+        J = jacobians_on(f, orbit, driving)
         each = np.linalg.norm(J, 2, axis=(2, 3))
         norms, radii = _over_lags(J, wanted)
         at = np.unravel_index(int(each.argmax()), each.shape)
@@ -234,21 +233,6 @@ def _steepest(activation: str) -> float | None:
     """gamma, the largest slope of the function anywhere."""
     slopes = slope_range(activation, np.array([-np.inf]), np.array([np.inf]))
     return None if slopes is None else float(slopes[0])
-
-
-def _jacobians(f: Map, orbit: Array, driving: Array) -> Array:
-    """(T, B, n, n) along orbits (T + 1, n, B)."""
-    steps, n, batch = len(orbit) - 1, orbit.shape[1], orbit.shape[2]
-    out = np.empty((steps, batch, n, n))
-    length = max(1, CHUNK // (n * n * batch)) if f.period == 1 else 1
-    for begin in range(0, steps, length):
-        part = slice(begin, min(begin + length, steps))
-        count = part.stop - begin
-        states = np.ascontiguousarray(orbit[part].swapaxes(0, 1)).reshape(n, -1)
-        given = np.broadcast_to(driving[part], (count, batch, f.input_size)).reshape(count * batch, f.input_size).T
-        link = f.at(begin).linearize_columns(states, np.ascontiguousarray(given))
-        out[part] = link.dense().reshape(count, batch, n, n)
-    return out
 
 
 def _over_lags(J: Array, lags: Integers) -> tuple[Array, Array]:
