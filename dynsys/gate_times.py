@@ -88,16 +88,17 @@ def gate_time_constants(
         logs = np.log(np.abs(factors[:, kept]))
     by_part = _parts(logs)
     mean = by_part.mean(axis=0)
-    half = (
-        1.96 * by_part.std(axis=0, ddof=1) / np.sqrt(len(by_part)) if len(by_part) > 1 else np.full(len(kept), np.nan)
-    )
+    half = np.full(len(kept), np.nan)
+    if len(by_part) > 1:
+        with np.errstate(invalid="ignore"):  # a gate that closes for good at some step keeps nothing: no interval
+            half = 1.96 * by_part.std(axis=0, ddof=1) / np.sqrt(len(by_part))
     names = [name for name, rows in f.blocks for _ in range(rows.start, rows.stop)]
     return GateTimes(
         units=kept,
         blocks=tuple(names[i] for i in kept),
         retention=np.exp(mean),
         time_constants=times_of(mean),
-        interval=np.stack([times_of(mean - half), times_of(mean + half)], axis=1),
+        interval=np.where(np.isnan(half), np.nan, [times_of(mean - half), times_of(mean + half)]).T,
         spread=np.quantile(
             factors[:, kept].swapaxes(0, 1).reshape(len(kept), len(factors) * factors.shape[2]),
             (0.05, 0.5, 0.95),

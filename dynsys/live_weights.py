@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dynsys.bare import bare
 from dynsys.combinators import as_map, stack
 from dynsys.composed_maps import Stacked
 from dynsys.errors import InputError
@@ -83,7 +84,8 @@ def _replaced(f: Map, values: Mapping[str, Array]) -> Map:
     return changed
 
 
-def _rebuilt(f: Any, values: Mapping[str, Array]) -> Map:
+def _rebuilt(f: Map, values: Mapping[str, Array]) -> Map:
+    f = bare(f)
     if isinstance(f, CellMap):
         return as_map(dataclasses.replace(f.cell, **values))
     if isinstance(f, Stacked):
@@ -93,8 +95,6 @@ def _rebuilt(f: Any, values: Mapping[str, Array]) -> Map:
             own = {name.removeprefix(lead): value for name, value in values.items() if name.startswith(lead)}
             layers.append(_replaced(layer, own))
         return Stacked(layers, f.skip, f.show, residual=f.residual)
-    if isinstance(getattr(f, "inner", None), Map):
-        return _rebuilt(f.inner, values)
     raise InputError(f"{f.name} is not made of cells whose weights could be set one by one; return a new map instead.")
 
 
@@ -179,9 +179,7 @@ def _columns(arrays: Sequence[Array], gates: str) -> dict[str, Array]:
 
 def _keras_names(f: Map, arrays: list[Array]) -> dict[str, Array]:
     """A list as `get_weights` gives it, for the one cell that the map is."""
-    inner: Any = f
-    while isinstance(getattr(inner, "inner", None), Map):
-        inner = inner.inner
+    inner = bare(f)
     kinds = {"LSTM": "ifgo", "GRU": "zrh", "GRUResetAfter": "zrh", "Elman": " "}
     kind = type(inner.cell).__name__ if isinstance(inner, CellMap) else ""
     if kind not in kinds:

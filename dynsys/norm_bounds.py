@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 import scipy.linalg
 
+from dynsys.bare import bare
 from dynsys.composed_maps import matrix_bounds
 from dynsys.maps import CellMap, Map
 from dynsys.readings.balls import Enclosed, Watch, seeded
@@ -117,9 +118,7 @@ def pre_activation_bounds(box: Box, h: slice, W: Array, U: Array, b: Array) -> t
 
 def _by_gates(f: Map, box: Box) -> tuple[float, str] | None:
     """From the form of the equations, gate by gate: sums of norms of scaled recurrent matrices."""
-    inner: Any = f
-    while isinstance(getattr(inner, "inner", None), Map):
-        inner = inner.inner
+    inner = bare(f)
     if not isinstance(inner, CellMap):
         return None
     rule = GATE_RULES.get(type(inner.cell).__name__)

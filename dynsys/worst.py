@@ -9,6 +9,7 @@ from typing import Any, Literal, final
 import numpy as np
 
 from dynsys import seeds
+from dynsys.bare import bare
 from dynsys.combinators import as_map
 from dynsys.errors import AnalysisError, InputError
 from dynsys.jacobians import jacobians_on
@@ -217,10 +218,9 @@ def _reachable(f: Map, box: tuple[Array, Array]) -> tuple[Box, str]:
     return Box(found.low, found.high, *box), found.origin
 
 
-def _elman(f: Any) -> Any | None:
+def _elman(f: Map) -> Any | None:
     """The plain cell that the map is, else None."""
-    while isinstance(getattr(f, "inner", None), Map):
-        f = f.inner
+    f = bare(f)
     return f.cell if isinstance(f, CellMap) and type(f.cell).__name__ == "Elman" else None
 
 

@@ -155,7 +155,12 @@ def output_bias(patient: Patient) -> Remedy | str:
 
 
 def _bias(cell: Any) -> tuple[str, str, float] | None:
-    """The bias that decides what is kept, the block it is about, and the sign with which it keeps more."""
+    """The bias that decides what is kept, the block it is about, and the sign with which it keeps more.
+
+    None for gates of another function: how far a shift of their bias opens them depends on where they are.
+    """
+    if getattr(cell, "gate_activation", "sigmoid") != "sigmoid":
+        return None
     if hasattr(cell, "b_f") and "c" in cell.state_blocks:
         return "b_f", "c", 1.0
     if hasattr(cell, "b_z") and hasattr(cell, "update"):

@@ -35,6 +35,8 @@ def residual(patient: Patient) -> Remedy | str:
         return f"layers: {said}, no further apart than {APART:g}"
     if stacked.skip or stacked.residual:
         return f"layers: {said}; there are connections past them already"
+    if not patient.f.input_size:
+        return Skipped(f"layers: {said}; without inputs there is no gain from them to the top")
     if len({c.output_size for c in cells}) > 1:
         return Skipped(f"layers: {said}; residual connections need layers of one width")
     changed = patient.with_cells(cells, residual=True)
@@ -63,7 +65,7 @@ def residual(patient: Patient) -> Remedy | str:
 def _exponents(patient: Patient) -> list[float]:
     """The largest exponent of each layer, driven by the layers below: a stack has those of its layers together."""
     inputs, seed = patient.task.inputs, patient.seed
-    whole = inputs.swapaxes(0, 1).reshape(-1, inputs.shape[2])
+    whole = inputs.swapaxes(0, 1).reshape(inputs.shape[0] * inputs.shape[1], inputs.shape[2])
     steps = min(max(len(whole), 2000), patient.limits.steps)
     driving = whole[np.resize(np.arange(len(whole)), steps)][:, np.newaxis]
     records = layer_records(patient.f, patient.stacked, patient.cells or (), driving)

@@ -10,6 +10,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys.bare import bare
 from dynsys.combinators import as_map
 from dynsys.composed_maps import Stacked
 from dynsys.gate_times import GateTimes, gate_time_constants
@@ -63,9 +64,7 @@ class Patient:
     @property
     def stacked(self) -> Stacked | None:
         """The stack of cells that the map is; None for a single cell."""
-        f: Any = self.f
-        while isinstance(getattr(f, "inner", None), Map):
-            f = f.inner
+        f = bare(self.f)
         return f if isinstance(f, Stacked) else None
 
     @property
@@ -122,5 +121,4 @@ def _cells(f: Map) -> tuple[Any, ...] | None:
     if isinstance(f, Stacked):
         parts = [_cells(layer) for layer in f.layers]
         return None if any(p is None for p in parts) else tuple(c for p in parts if p is not None for c in p)
-    inner = getattr(f, "inner", None)
-    return _cells(inner) if isinstance(inner, Map) else None
+    return None if f is bare(f) else _cells(bare(f))

@@ -162,7 +162,8 @@ def _pre_activations(patient: Patient, cell: Any) -> Array:
 def _mean_log_slope(patient: Patient, cell: Any) -> float:
     """Mean of log s'(a) over units, in the stationary state: after the first steps, sequences run on without reset."""
     f: Map = patient.f
-    inputs = patient.task.inputs.swapaxes(0, 1).reshape(-1, patient.task.inputs.shape[2])
+    given = patient.task.inputs
+    inputs = given.swapaxes(0, 1).reshape(given.shape[0] * given.shape[1], given.shape[2])
     steps = max(len(inputs), 2000)
     driving = inputs[np.resize(np.arange(len(inputs)), steps)][:, np.newaxis]
     start = np.zeros((f.state_size, 1)) if f.initial_state is None else f.initial_state[:, np.newaxis]

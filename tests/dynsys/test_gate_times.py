@@ -98,3 +98,12 @@ def test_times_in_ms_where_a_step_has_a_length() -> None:
     assert "time_constants_ms" not in dynsys.gate_time_constants(cell).to_dict()
     with pytest.raises(InputError, match="step_duration"):
         dynsys.gate_time_constants(cell, step_duration=-1.0)
+
+
+def test_hard_gates_that_close_have_a_time_constant_of_zero_and_no_interval() -> None:
+    cell = cells.LSTM.random(2, 1, seed=0, gate_activation="hard_sigmoid")
+    shut = dataclasses.replace(cell, b_f=np.array([[-2.9], [5.0]]), W_f=np.array([[4.0], [0.0]]))
+    times = dynsys.gate_time_constants(shut, None, np.random.default_rng(0).standard_normal((60, 3, 1)))
+    assert times.time_constants.tolist() == [0.0, np.inf]
+    assert np.isnan(times.interval[0]).all()
+    assert "forget-bias" not in {r.id for r in dynsys.remedies(shut, np.zeros((30, 2, 1)))}

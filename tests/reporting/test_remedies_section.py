@@ -82,6 +82,12 @@ def test_a_network_that_needs_nothing_is_told_so() -> None:
     assert "nothing to change" in section_of(report).blocks[1].text
 
 
+@pytest.mark.parametrize("f", [cells.Elman.random(4, 0, gain=2.0, seed=1), cells.LSTM.random(3, 0, seed=1)])
+def test_networks_without_inputs_have_trials_of_a_length_alone(f: Any) -> None:
+    report = dynsys.report(f, None, inputs=np.zeros((20, 2, 0)), n_starts=16)
+    assert section_of(report).blocks
+
+
 def test_values_beyond_all_scales_are_drawn() -> None:
     """Growth by e^700 beside growth by two."""
     report = dynsys.report(cells.Elman.random(20, 1, gain=8.0, seed=1), None, inputs=noise(900, 1, 1), n_starts=16)
