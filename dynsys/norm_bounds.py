@@ -18,6 +18,8 @@ from dynsys.readings.tape import Unreadable
 from dynsys.types import Array
 
 EPS = float(np.finfo(np.float64).eps)
+MOST_PHASES = 64
+"""Steps after which a map repeats itself, up to which all are bounded."""
 LARGEST = 512
 """State variables up to which every entry of the Jacobian is enclosed."""
 
@@ -35,6 +37,9 @@ class Box:
 
 def norm_bound(f: Map, box: Box) -> tuple[float, str]:
     """An upper bound of |J|_2 over the box, the smallest of those that apply, and which it is; (inf, why) without."""
+    if f.period > 1:
+        every = [norm_bound(f.at(t), box) for t in range(f.period)] if f.period <= MOST_PHASES else []
+        return max(every, key=lambda pair: pair[0], default=(float("inf"), "none: the map changes from step to step"))
     found = [bound for bound in (_by_gates(f, box), _by_entries(f, box)) if bound is not None]
     if not found:
         return float("inf"), "none: the equations cannot be followed over intervals"

@@ -161,6 +161,8 @@ def _data(
         data["gradients"] = study.gradients
     if study.gate_times is not None:
         data["gate_time_constants"] = study.gate_times
+    if study.worst_case is not None:
+        data["worst_case"] = study.worst_case
     if study.remedies is not None:
         data["remedies"] = remedies_data(study.remedies)
     if study.exact is not None:

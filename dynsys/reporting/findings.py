@@ -10,6 +10,7 @@ from dynsys.reporting import (
     findings_on_remedies,
     findings_on_spectra,
     findings_on_time,
+    findings_on_worst_case,
 )
 from dynsys.reporting.document import Finding, Severity
 from dynsys.reporting.findings_on_cycles import cycle_findings
@@ -124,6 +125,7 @@ RULES: tuple[Callable[[Study], Iterator[Finding]], ...] = (
     findings_on_spectra.exponents,
     findings_on_spectra.exploding,
     findings_on_spectra.reach,
+    findings_on_worst_case.contraction,
     findings_on_remedies.remedies,
     _notes,
 )

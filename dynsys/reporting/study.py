@@ -32,6 +32,7 @@ from dynsys.treatment.remedy import Remedies
 from dynsys.trials import Trials, replay_deviation
 from dynsys.types import Array, ArrayLike, Progress
 from dynsys.unstable_branches import Wiring, wiring
+from dynsys.worst import WorstCase, worst_case
 
 STAGES = 7
 GRADIENT_TRIALS = 8
@@ -39,6 +40,7 @@ FULL_ORBITS = 64  # state variables up to which 512 orbits are followed to their
 FREE_LAG = 100
 MOST_CERTIFICATES, LARGEST_CERTIFIED = 128, 128  # points and state variables: seconds at most
 LARGEST_PROVEN = 3  # state variables for which a report also proves that there are no other fixed points
+WORST_TRIALS, LARGEST_WORST = 4, 128  # trials and state variables: a second at most
 SHORTEST_TASK = 3  # steps; over fewer there is nothing to remember
 LARGEST_STATE = 256  # beyond this the full spectra of the gradient section take leading values only where they can
 
@@ -52,6 +54,7 @@ class Study:
         f: the map. visited: (T + 1, trials, n) states on the trials, or on free orbits without trials.
         replay: largest deviation of the simulated outputs from recorded ones, or None.
         exact: formulas and exact fixed points of a map of one or two variables, else None.
+        worst_case: over inputs in the range of the trials; None without trials, or for large maps.
         remedies: on the trials, measured on some of them; None without trials, or where they were not asked for.
         gate_times: along the trials or a free orbit; None where the map does not tell units' own paths.
         certificates: of the fixed points, or None where the map is too large for the time of a report.
@@ -80,6 +83,7 @@ class Study:
     certificates: Certificates | None = None
     gate_times: GateTimes | None = None
     remedies: Remedies | None = None
+    worst_case: WorstCase | None = None
     cycles: dict[int, Cycles] = field(default_factory=dict)
 
 
@@ -129,6 +133,7 @@ def run_study(
     say(4, STAGES, "measuring gradients by lag")
     gradients = _tried(failures, "gradient spectrum", lambda: _gradients(f, trials, vector, seed))
     gate_times = _gate_times(f, trials, vector, seed, step_duration)
+    worst = None if trials is None else _tried(failures, "worst case", lambda: _worst_case(f, trials, seed))
     say(5, STAGES, "trying remedies")
     helpful = _tried(failures, "remedies", lambda: _remedies(f, trials, task, seed, step_duration))
     say(6, STAGES, "writing")
@@ -153,6 +158,7 @@ def run_study(
         certificates=_certificates(f, found),
         gate_times=gate_times,
         remedies=helpful,
+        worst_case=worst,
         cycles=listed,
     )
 
@@ -241,3 +247,11 @@ def _remedies(
     if targets is not None and task.get("at") != "last":
         inputs = inputs[: len(targets)]
     return remedies(f, inputs, **task, quick=True, seed=seed, step_duration=step_duration)
+
+
+def _worst_case(f: Map, trials: Trials, seed: int) -> WorstCase | None:
+    """Measured on the first trials, for inputs in the range of all."""
+    if f.state_size > LARGEST_WORST or not trials.length:
+        return None
+    low, high = trials.inputs.min(axis=(0, 1)), trials.inputs.max(axis=(0, 1))
+    return worst_case(f, trials.inputs[:, :WORST_TRIALS], low, high, lags=(1,), seed=seed)

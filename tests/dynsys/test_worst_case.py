@@ -209,3 +209,15 @@ def test_an_orbit_that_runs_off_is_refused() -> None:
     cell = cells.Elman(U=[[9.0]], W=[[1.0]], activation="identity")
     with pytest.raises(AnalysisError, match="infinity"):
         dynsys.worst_case(cell, np.ones((400, 1)))
+
+
+def test_maps_that_change_with_time_are_bounded_at_every_step() -> None:
+    """The slow unit, |U| = 3, moves at every second step only: the bound is about that step too."""
+    f = dynsys.clockwork(cells.Elman(U=np.diag([0.5, 3.0]), W=np.ones((2, 1)), activation="identity"), [1, 2])
+    found = dynsys.worst_case(f, np.zeros((6, 1)), start=[0.1, 0.1], lags=(1,))
+    assert found.largest_norm == pytest.approx(3.0)
+    assert found.bound == pytest.approx(3.0)
+    turned = dynsys.clockwork(cells.Elman(U=np.diag([0.5, 0.9]), W=np.ones((2, 1)), activation="identity"), [1, 2])
+    resting = dynsys.worst_case(turned, np.zeros((6, 1)), lags=(1,))
+    assert resting.bound == pytest.approx(1.0)  # at the steps it rests, the slow unit keeps its state
+    assert resting.vanishing == "not guaranteed"

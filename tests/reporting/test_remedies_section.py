@@ -94,3 +94,18 @@ def test_values_beyond_all_scales_are_drawn() -> None:
     force = next(r for r in report.study.remedies if r.id == "force-sparsely")
     assert force.before > 1e100
     assert remedies_section(report.study, None) is not None
+
+
+def test_a_network_that_contracts_for_all_inputs_is_said_to() -> None:
+    """sigma_1(U) = 0.8 and tanh: proven; 1.2: not."""
+    Q, x = np.linalg.qr(noise(4, 4))[0], noise(20, 3, 2)
+    report = dynsys.report(cells.Elman(U=0.8 * Q, W=noise(4, 2)), None, inputs=x, n_starts=16)
+    (finding,) = [f for f in report.findings if f.id == "contracts-for-all-inputs"]
+    assert finding.value <= 0.8 * (1 + 1e-12)
+    (section,) = [s for s in report.document.sections if s.id == "gradients"]
+    said = " ".join(getattr(b, "text", "") for b in section.blocks)
+    assert "every gradient vanishes" in said
+    assert "below 1, the sufficient condition" in said
+    open_ = dynsys.report(cells.Elman(U=1.2 * Q, W=noise(4, 2)), None, inputs=x, n_starts=16)
+    assert "contracts-for-all-inputs" not in {f.id for f in open_.findings}
+    assert open_.study.worst_case.largest_norm <= open_.study.worst_case.bound
