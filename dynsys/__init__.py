@@ -20,6 +20,7 @@ _WHERE = {
     "close_loop": "combinators",
     "continuous_rates": "euler_rates",
     "couple": "combinators",
+    "covariant_vectors": "covariant",
     "deepen": "combinators",
     "drive": "combinators",
     "find_attractors": "attractors",
@@ -46,6 +47,7 @@ _WHERE = {
     "symbolic": "exact",
     "watch": "training_watch",
     "wiring": "unstable_branches",
+    "worst_case": "worst",
 }
 _ROOMS = frozenset(["graphs", "propagate"])  # packages of functions that belong together
 
@@ -61,6 +63,7 @@ __all__ = [
     "close_loop",
     "continuous_rates",
     "couple",
+    "covariant_vectors",
     "deepen",
     "drive",
     "find_attractors",
@@ -88,6 +91,7 @@ __all__ = [
     "symbolic",
     "watch",
     "wiring",
+    "worst_case",
 ]
 
 

@@ -21,6 +21,7 @@ from dynsys.commands.mean_field import mean_field
 from dynsys.commands.propagate import propagate
 from dynsys.commands.remedies import remedies
 from dynsys.commands.report import report
+from dynsys.commands.worst_case import worst_case
 from dynsys.errors import DynsysError, InputError, MissingPackageError
 
 
@@ -62,5 +63,8 @@ def main() -> None:
     """
 
 
-for command in (report, fixed_points, lyapunov, gradients, exact, mean_field, remedies, propagate, list_cells):
+COMMANDS = (
+    report, fixed_points, lyapunov, gradients, worst_case, exact, mean_field, remedies, propagate, list_cells,
+)  # fmt: skip
+for command in COMMANDS:
     main.add_command(command)

@@ -142,20 +142,28 @@ def close_loop(f: Any, readout: Any = None, *, mixing: float = 1.0, into: Sequen
     return ClosedLoop(f, shown, fed, float(mixing))
 
 
-def stack(*layers: Any, skip: bool = False, show: Literal["top", "all"] = "top") -> Map:
+def stack(*layers: Any, skip: bool = False, residual: bool = False, show: Literal["top", "all"] = "top") -> Map:
     """A deep network: layer l reads the output (h) of layer l-1 at the same step; the state runs layer by layer.
 
     Args:
         layers: from the input side; anything `as_map` reads.
         skip: the layers above the first hear the network's input too, below what they hear anyway: they take
             n_out + m inputs.
+        residual: a layer hears the sum of the outputs of all layers below it, so that what passes up is what a layer
+            heard plus what it made of it; the outputs are of one width, and `skip` is off. A readout that is to see
+            the sum too has show="all", its matrix once for each layer's output.
         show: what a readout sees: the output of the "top" layer, or "all" of the state.
     """
     if not layers:
         raise InputError("stack needs at least one layer.")
     if show not in ("top", "all"):
         raise InputError(f'`show` must be "top" or "all", got {show!r}.')
+    if skip and residual:
+        raise InputError("`skip` and `residual` are two ways past a layer: choose one.")
     maps = [as_map(layer) for layer in layers]
+    widths = {f.output.stop - f.output.start for f in maps}
+    if residual and len(widths) > 1:
+        raise ShapeError(f"residual connections need outputs of one width, got widths {sorted(widths)}.")
     own = maps[0].input_size if skip else 0
     for below, above in itertools.pairwise(maps):
         size = below.output.stop - below.output.start + own
@@ -164,7 +172,7 @@ def stack(*layers: Any, skip: bool = False, show: Literal["top", "all"] = "top")
             raise ShapeError(
                 f"{above.name} takes {above.input_size} inputs, but the layer below it gives {size - own}{also}."
             )
-    return Stacked(maps, skip, show)
+    return Stacked(maps, skip, show, residual=residual)
 
 
 def deepen(f: Any, *, input: Any = None, transition: Any = None) -> Map:

@@ -8,10 +8,10 @@ from typing import Any, final
 
 import numpy as np
 
-from dynsys.composed_maps import Boxed, Driven
+from dynsys.bare import bare
+from dynsys.composed_maps import Driven
 from dynsys.function_maps import FunctionMap
 from dynsys.maps import CellMap, Map
-from dynsys.model import Model
 from dynsys.readings.straight_line import HELPERS, NotStraight, StraightLine, evaluate
 from dynsys.types import Array
 
@@ -171,8 +171,7 @@ def equations_of(f: Map) -> Callable[[Any, Any], Any]:
 
     Raises: NotStraight for maps put together in ways that are not unrolled here.
     """
-    if isinstance(f, (Model, Boxed)):
-        return equations_of(f.inner)
+    f = bare(f)
     if isinstance(f, CellMap):
         return functools.partial(_of_cell, f)
     if isinstance(f, FunctionMap) and f.reading != "differences":

@@ -244,11 +244,12 @@ def fed_back_box(f: Map, heard: Callable[[Array, Array], tuple[Array, Array]]) -
 class Stacked(Map):
     """Layers on top of each other; the state is theirs, one after the other, from the input side."""
 
-    def __init__(self, layers: Sequence[Map], skip: bool = False, show: str = "top") -> None:
-        self.layers, self.skip, self._show = list(layers), skip, show
+    def __init__(self, layers: Sequence[Map], skip: bool = False, show: str = "top", *, residual: bool = False) -> None:
+        self.layers, self.skip, self.residual, self.show = list(layers), skip, residual, show
         self.parts, self.period = tuple(layers), math.lcm(*(f.period for f in layers))
         below = r"\mathbf{h}^{(l-1)}_t"
         heard = rf"\left[ \begin{{matrix}} {below} \\ \mathbf{{x}}_t \end{{matrix}} \right]" if skip else below
+        heard = r"\sum_{j < l} \mathbf{h}^{(j)}_t" if residual else heard
         self.wiring = (rf"\mathbf{{x}}^{{(l)}}_t = {heard}, \quad l \ge 1",) if len(self.layers) > 1 else ()
         ends = np.cumsum([0, *(f.state_size for f in self.layers)])
         self._rows = [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
@@ -261,7 +262,7 @@ class Stacked(Map):
         top, at = self.layers[-1].output, self._rows[-1].start
         self.output = slice(at + top.start, at + top.stop) if show == "top" else slice(0, self.state_size)
         self.name = f"{len(self.layers)} layers: " + ", ".join(f.name for f in self.layers)
-        self.name += ", each with the input too" if skip else ""
+        self.name += ", each with the input too" if skip else ", with residual connections" if residual else ""
         self.notes = tuple(dict.fromkeys(note for f in self.layers for note in f.notes))
         states = [f.initial_state for f in self.layers]
         if any(s is not None for s in states):
@@ -275,44 +276,51 @@ class Stacked(Map):
         return {f"layer{k}.{name}": p for k, f in enumerate(self.layers) for name, p in f.parameters.items()}
 
     def at(self, t: int) -> Map:
-        return self if self.period == 1 else Stacked([f.at(t) for f in self.layers], self.skip, self._show)
+        return self if self.period == 1 else self._same([f.at(t) for f in self.layers])
 
-    def _above(self, shown: Array, input: Array) -> Array:
-        """What a layer hears from the output (r, B) of the one below and the network's own input."""
+    def _same(self, layers: Sequence[Map]) -> Stacked:
+        """Other layers, put together in the same way."""
+        return Stacked(layers, self.skip, self.show, residual=self.residual)
+
+    def above(self, layer: int, shown: Array, heard: Array, input: Array) -> Array:
+        """What the next layer hears: from the output (r, B) of this one, what it heard, and the network's input."""
+        if self.residual and layer:
+            return shown + heard
         if not self.skip:
             return shown
         return np.concatenate([shown, np.broadcast_to(input, (len(input), shown.shape[1]))])
 
     def advance(self, state: Array, input: Array) -> Array:
         parts, heard = [], input
-        for f, rows in zip(self.layers, self._rows, strict=True):
+        for layer, (f, rows) in enumerate(zip(self.layers, self._rows, strict=True)):
             parts.append(f.advance(state[rows], heard))
-            heard = self._above(parts[-1][f.output], input)
+            heard = self.above(layer, parts[-1][f.output], heard, input)
         return np.concatenate(parts)
 
     def linearize_columns(self, state: Array, input: Array) -> Linearization:
         parts, heard = [], input
-        for f, rows in zip(self.layers, self._rows, strict=True):
+        for layer, (f, rows) in enumerate(zip(self.layers, self._rows, strict=True)):
             parts.append(f.linearize_columns(state[rows], heard))
-            heard = self._above(parts[-1].next_state[f.output], input)
-        return Tower(parts, self._rows, [f.output for f in self.layers], self.input_size if self.skip else 0)
+            heard = self.above(layer, parts[-1].next_state[f.output], heard, input)
+        skipped = self.input_size if self.skip else 0
+        return Tower(parts, self._rows, [f.output for f in self.layers], skipped, self.residual)
 
     def lost_rank(self, state: Array, input: Array) -> Integers | None:
         """The sum over the layers: the exponents of a stack are those of its layers together."""
         total, heard = np.zeros(state.shape[1], dtype=np.int64), input
-        for f, rows in zip(self.layers, self._rows, strict=True):
+        for layer, (f, rows) in enumerate(zip(self.layers, self._rows, strict=True)):
             lost = f.lost_rank(state[rows], heard)
             if lost is None:
                 return None
             total += lost
-            heard = self._above(f.advance(state[rows], heard)[f.output], input)
+            heard = self.above(layer, f.advance(state[rows], heard)[f.output], heard, input)
         return total
 
     def equations_on(self, state: Any, input: Any) -> Any:
         parts, heard = [], input
-        for f, rows in zip(self.layers, self._rows, strict=True):
+        for layer, (f, rows) in enumerate(zip(self.layers, self._rows, strict=True)):
             parts.append(f.equations_on(state[rows], heard))
-            shown = parts[-1][f.output]
+            shown = parts[-1][f.output] + (heard if self.residual and layer else 0.0)
             heard = np.concatenate([shown, input]) if self.skip and self.input_size else shown
         return np.concatenate(parts)
 
@@ -324,7 +332,9 @@ class Stacked(Map):
             if box is None:
                 return None
             boxes.append(box)
-            below, above = box.low[f.output], box.high[f.output]
+            summed = self.residual and len(boxes) > 1
+            below = box.low[f.output] + (below if summed else 0.0)
+            above = box.high[f.output] + (above if summed else 0.0)
             if self.skip:
                 below, above = np.concatenate([below, low]), np.concatenate([above, high])
         return SearchBox(

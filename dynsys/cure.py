@@ -7,12 +7,18 @@ from typing import Any, Literal
 import numpy as np
 
 from dynsys.combinators import as_map
+from dynsys.durations import checked_duration
 from dynsys.errors import AnalysisError, InputError
 from dynsys.treatment.chaos_rules import critical, forcing_interval
-from dynsys.treatment.gate_rules import forget_bias
+from dynsys.treatment.flossing_rule import flossing
+from dynsys.treatment.gate_rules import forget_bias, output_bias, single_forget_bias
+from dynsys.treatment.identity_rule import identity_relu
+from dynsys.treatment.layer_rules import residual
 from dynsys.treatment.loss_rules import clipping, truncation
-from dynsys.treatment.patient import Patient, Task
-from dynsys.treatment.remedy import Remedies, Remedy
+from dynsys.treatment.patient import QUICK, WHOLE, Patient
+from dynsys.treatment.remedy import Remedies, Remedy, Skipped
+from dynsys.treatment.saturation_rule import saturation
+from dynsys.treatment.task import Task
 from dynsys.treatment.weight_rules import clipped_singular_values, critical_gain, orthogonal
 from dynsys.trials import as_trials
 from dynsys.types import Progress
@@ -22,9 +28,15 @@ RULES = (
     clipping,
     truncation,
     forget_bias,
+    single_forget_bias,
+    output_bias,
     orthogonal,
+    identity_relu,
     critical_gain,
     clipped_singular_values,
+    saturation,
+    residual,
+    flossing,
     forcing_interval,
 )
 
@@ -38,6 +50,8 @@ def remedies(
     at: Literal["all", "last"] = "all",
     readout: Any = None,
     task_lag: int | None = None,
+    quick: bool = False,
+    step_duration: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Remedies:
@@ -51,6 +65,8 @@ def remedies(
         targets, loss, at: as for `bptt`; without them the rules on gradients are skipped.
         readout: (V, c) or a function; by default the model's own.
         task_lag: how many steps the task asks to remember; the length of the sequences by default.
+        quick: measure on 64 sequences and 2000 steps at most, and leave out what has to be found by gradient steps;
+            for reports. step_duration: seconds per step, adds times in ms.
         seed: of frames and orders. progress: called with (rules done, rules in all, message).
 
     Sources: each remedy names its own.
@@ -70,18 +86,23 @@ def remedies(
     if wanted is not None and trials.count == 1 and np.asarray(inputs).ndim < 3:
         wanted = wanted[:, np.newaxis] if at == "all" else wanted[np.newaxis]
     task = Task(trials.inputs, wanted, loss, at, shown)
-    patient = Patient(f, task, int(lag), seed)
+    duration = checked_duration(step_duration)
+    limits = QUICK if quick else WHOLE
+    patient = Patient(f, task.part(slice(0, limits.sequences)) if quick else task, int(lag), seed, limits)
     found: list[Remedy] = []
     healthy: list[str] = []
+    skipped: list[str] = []
     for i, rule in enumerate(RULES):
         if progress is not None:
             progress(i, len(RULES), rule.__name__.replace("_", " "))
         try:
             answer = rule(patient)
         except AnalysisError as error:
-            answer = f"{rule.__name__.replace('_', ' ')}: could not be measured ({error})"
+            answer = Skipped(f"{rule.__name__.replace('_', ' ')}: could not be measured ({error})")
         if isinstance(answer, Remedy):
             found.append(answer)
+        elif isinstance(answer, Skipped):
+            skipped.append(answer)
         else:
             healthy.append(answer)
     if progress is not None:
@@ -89,7 +110,11 @@ def remedies(
     return Remedies(
         remedies=tuple(found),
         healthy=tuple(healthy),
+        skipped=tuple(dict.fromkeys(skipped)),
         largest_exponent=float(patient.lyapunov.exponents[0]),
         standard_error=float(patient.lyapunov.standard_errors[0]),
         map_name=f.name,
+        task_lag=int(lag),
+        sequences=int(patient.task.inputs.shape[1]),
+        step_duration=duration,
     )

@@ -12,6 +12,7 @@ import numpy as np
 from dynsys import seeds, stability
 from dynsys.combinators import as_map
 from dynsys.completeness import Completeness, chao1
+from dynsys.durations import checked_duration
 from dynsys.errors import InputError, ShapeError
 from dynsys.fixed_points import find_fixed_points
 from dynsys.limits import one_blas_thread
@@ -165,8 +166,7 @@ def find_cycles(
         raise InputError(f"`n_starts` must be a whole number >= 0, got {n_starts!r}.")
     if not 0 < tol < np.inf:
         raise InputError(f"`tol` must be positive, got {tol}.")
-    if step_duration is not None and not 0 < step_duration < np.inf:
-        raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
+    checked_duration(step_duration)
     given = _starts(f, starts, periods)
     if not n_starts and not len(given):
         raise InputError("nothing to start from: n_starts=0 and no `starts`.")

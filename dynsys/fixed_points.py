@@ -14,6 +14,7 @@ from dynsys import seeds
 from dynsys.collection import Collection
 from dynsys.combinators import as_map
 from dynsys.completeness import Completeness, chao1
+from dynsys.durations import checked_duration
 from dynsys.errors import InputError, ShapeError
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, SearchBox, numbers, require_one_step
@@ -149,8 +150,7 @@ def find_fixed_points(
     n_starts = int(n_starts)
     if n_starts < 0 or (n_starts == 0 and not len(given)):
         raise InputError(f"nothing to start from: n_starts={n_starts} and {len(given)} starts given.")
-    if step_duration is not None and not 0 < step_duration < np.inf:
-        raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
+    checked_duration(step_duration)
     if not 0 < effort < np.inf:
         raise InputError(f"`effort` must be positive (1 is the default amount of work), got {effort}.")
     if not 0 < tol < np.inf:

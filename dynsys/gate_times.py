@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from dynsys.combinators import as_map
+from dynsys.durations import checked_duration
 from dynsys.errors import AnalysisError
 from dynsys.maps import Map
 from dynsys.orbits import orbit_columns, sequence, start_columns
@@ -32,6 +33,7 @@ class GateTimes:
             of a single sequence, taken as independent.
         spread: (k, 3) 5, 50 and 95 % quantiles of the factor over time and sequences.
         direct: (n, ) the mean factor of every state variable; zero where it keeps nothing.
+        step_duration: seconds per step, or None.
     """
 
     units: Integers
@@ -42,10 +44,15 @@ class GateTimes:
     spread: Array
     direct: Array
     map_name: str
+    step_duration: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, for JSON."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        """All fields, and the time constants in ms where the length of a step is known, for JSON."""
+        out = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if self.step_duration is not None:
+            out["time_constants_ms"] = 1e3 * self.step_duration * self.time_constants
+            out["interval_ms"] = 1e3 * self.step_duration * self.interval
+        return out
 
     def __str__(self) -> str:
         if not len(self.units):
@@ -53,38 +60,45 @@ class GateTimes:
         tau = np.sort(self.time_constants)
         names = ", ".join(dict.fromkeys(self.blocks))
         scales = f"{tau[0]:.4g} to {tau[-1]:.4g} steps, median {np.median(tau):.4g}"
+        if self.step_duration is not None:
+            tau = 1e3 * self.step_duration * tau
+            scales += f" ({tau[0]:.4g} to {tau[-1]:.4g} ms, median {np.median(tau):.4g})"
         return f"{self.map_name}: time constants of {len(tau)} units ({names}): {scales}"
 
     __repr__ = __str__
 
 
-def gate_time_constants(f: Any, start: ArrayLike | None = None, inputs: ArrayLike | None = None) -> GateTimes:
+def gate_time_constants(
+    f: Any, start: ArrayLike | None = None, inputs: ArrayLike | None = None, *, step_duration: float | None = None
+) -> GateTimes:
     """How long each unit of a gated network keeps what it holds, measured along an orbit.
 
     Args:
         f: the map (anything `as_map` reads). start: (n,) or (batch, n); None is the model's own, else zeros.
         inputs: (T, m) or (T, batch, m); None is 100 steps of zero input.
+        step_duration: seconds per step, adds times in ms.
 
     Raises: AnalysisError for maps whose equations cannot be followed, or that leave floating-point range.
     Source: C. Tallec & Y. Ollivier, ICLR 2018, arXiv 1804.11188.
     """
-    f = as_map(f)
+    f, duration = as_map(f), checked_duration(step_duration)
     factors = own_factors(f, start, inputs)
     kept = np.flatnonzero((factors != 0).any(axis=(0, 2)))
     with np.errstate(divide="ignore"):
         logs = np.log(np.abs(factors[:, kept]))
     by_part = _parts(logs)
     mean = by_part.mean(axis=0)
-    half = (
-        1.96 * by_part.std(axis=0, ddof=1) / np.sqrt(len(by_part)) if len(by_part) > 1 else np.full(len(kept), np.nan)
-    )
+    half = np.full(len(kept), np.nan)
+    if len(by_part) > 1:
+        with np.errstate(invalid="ignore"):  # a gate that closes for good at some step keeps nothing: no interval
+            half = 1.96 * by_part.std(axis=0, ddof=1) / np.sqrt(len(by_part))
     names = [name for name, rows in f.blocks for _ in range(rows.start, rows.stop)]
     return GateTimes(
         units=kept,
         blocks=tuple(names[i] for i in kept),
         retention=np.exp(mean),
         time_constants=times_of(mean),
-        interval=np.stack([times_of(mean - half), times_of(mean + half)], axis=1),
+        interval=np.where(np.isnan(half), np.nan, [times_of(mean - half), times_of(mean + half)]).T,
         spread=np.quantile(
             factors[:, kept].swapaxes(0, 1).reshape(len(kept), len(factors) * factors.shape[2]),
             (0.05, 0.5, 0.95),
@@ -92,6 +106,7 @@ def gate_time_constants(f: Any, start: ArrayLike | None = None, inputs: ArrayLik
         ).T,
         direct=factors.mean(axis=(0, 2)),
         map_name=f.name,
+        step_duration=duration,
     )
 
 
@@ -99,7 +114,11 @@ def own_factors(f: Map, start: ArrayLike | None, inputs: ArrayLike | None) -> Ar
     """(T, n, B): by how much each variable's last value enters its next one without passing a matrix, at every step."""
     driving = sequence(f, np.zeros((100, f.input_size)) if inputs is None else inputs)
     state, _ = start_columns(f, start, driving)
-    orbit = orbit_columns(f, state, driving, len(driving))
+    return factors_along(f, orbit_columns(f, state, driving, len(driving)), driving)
+
+
+def factors_along(f: Map, orbit: Array, driving: Array) -> Array:
+    """The same along an orbit (T + 1, n, B) that is known already."""
     if not np.isfinite(orbit).all():
         raise AnalysisError("the orbit leaves floating-point range: it runs off to infinity.")
     return np.concatenate(list(_stretches(f, orbit, driving)))

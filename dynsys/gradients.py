@@ -13,6 +13,7 @@ import numpy as np
 from dynsys import seeds
 from dynsys.checked_product import CheckedProduct, agreeing, distance
 from dynsys.combinators import as_map
+from dynsys.durations import checked_duration
 from dynsys.errors import InputError
 from dynsys.frames import jacobians_along, stretches
 from dynsys.leading_gradients import leading_spectra
@@ -143,8 +144,7 @@ def gradient_spectrum(
         T. Mikolov & Y. Bengio, ICML 2013, arXiv 1211.5063; products: G. W. Stewart, ETNA 5 (1997) 29-47.
     """
     f = as_map(f)
-    if step_duration is not None and not 0 < step_duration < math.inf:
-        raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
+    step_duration = checked_duration(step_duration)
     wanted = _checked_lags(lags)
     driving = None if inputs is None else sequence(f, inputs)
     if driving is not None and len(driving) < wanted[-1]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from dynsys import seeds
 from dynsys.combinators import as_map
+from dynsys.durations import checked_duration
 from dynsys.errors import AnalysisError, InputError
 from dynsys.frames import jacobians_along
 from dynsys.limits import one_blas_thread
@@ -150,8 +151,7 @@ def lyapunov_spectrum(
         Physical Review Research 5 (2023) 043044 (recurrent networks).
     """
     f = as_map(f)
-    if step_duration is not None and not 0 < step_duration < math.inf:
-        raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
+    step_duration = checked_duration(step_duration)
     driving = None if inputs is None else sequence(f, inputs)
     steps, discard = _durations(driving, steps, discard)
     k = _how_many(f, k)

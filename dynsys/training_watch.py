@@ -10,26 +10,30 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
-from dynsys.combinators import as_map
 from dynsys.errors import AnalysisError, DynsysError, InputError
-from dynsys.gate_times import own_factors, times_of
+from dynsys.gate_times import factors_along, times_of
 from dynsys.gradients import FORGOTTEN, lag_ladder
+from dynsys.jacobians import jacobians_on
 from dynsys.jsonable import dumps
 from dynsys.limits import one_blas_thread
+from dynsys.live_weights import present_map
 from dynsys.maps import Map
-from dynsys.orbits import start_columns
-from dynsys.readings.linear import Linearization
+from dynsys.orbits import orbit_columns, start_columns
 from dynsys.trials import as_trials
 from dynsys.types import Array
 
 FORMAT = 1
 PROBE_STEPS, PROBE_SEQUENCES = 100, 8
 """How much of the given inputs is used at each record."""
+DENSE = 1 << 21
+"""Entries of all Jacobians up to which they are formed at once; more cost more than they save."""
+Step = Callable[[int, Array], Array]
 CLOSED, OPEN = 0.05, 0.95
 """A gate that keeps less, or more, than this share is called saturated."""
 
@@ -62,18 +66,21 @@ class Watcher:
         except OSError as error:
             raise InputError(f"cannot write {str(self._file)!r}: {error.strerror or error}.") from None
 
-    def _map(self) -> Map:
-        """The network as it is now; a function of no arguments is asked for it."""
-        is_source = (
-            callable(self._model) and not hasattr(self._model, "state_dict") and not hasattr(self._model, "step")
-        )
-        return as_map(self._model() if is_source else self._model)
+    def _map(self, weights: Any = None) -> Map:
+        """The network as it is now, or with the weights given."""
+        return present_map(self._model, weights)
 
     def __call__(self, step: int, **values: float) -> bool:
-        """One training step has been made, or is about to be.
+        """One training step has been made, or is about to be: `record` with the network as it is now."""
+        return self.record(step, None, **values)
+
+    def record(self, step: int, weights: Any = None, **values: float) -> bool:
+        """One training step of any loop has been made, or is about to be.
 
         Args:
-            step: its number. values: what else to record, e.g. loss=float(loss).
+            step: its number. weights: the present ones, where the model does not hold them itself: arrays by parameter
+                name, the parameters of a Flax cell, or Keras' `get_weights()`. values: what else to record, e.g.
+                loss=float(loss).
 
         Returns: whether a record was written. Steps between two records cost a comparison; a record that would take
         more than the allowed share of the time so far is left out and counted in `skipped`.
@@ -90,7 +97,7 @@ class Watcher:
         try:
             # A network that diverges overflows here: that is a record, not a warning in the user's loop.
             with one_blas_thread(), np.errstate(all="ignore"):
-                record |= measured(self._map(), self._inputs)
+                record |= measured(self._map(weights), self._inputs)
             norms = _gradient_norms(self._model)
             record |= {} if norms is None else {"gradient_norm": norms}
         except DynsysError as error:  # a network that has just diverged is what the file is for
@@ -114,8 +121,9 @@ def watch(
     """Record exponents, horizon, gates and gradients by lag while a network trains.
 
     Args:
-        model: a PyTorch module with one recurrent network in it, or a function of no arguments that returns what
-            `as_map` reads (for Keras or JAX: a cell built from the present weights).
+        model: a PyTorch module with one recurrent network in it; a Keras layer, or model of LSTM, GRU and SimpleRNN
+            layers; a cell or map, whose weights are passed at each record; or a function of no arguments that returns
+            any of these, or the parameters of a Flax cell.
         path: the file, one JSON object per line; an existing one is replaced.
         inputs: (T, m) or (T, batch, m), or tokens: typical inputs, of which the first 100 steps of 8 sequences are
             used, the same every time.
@@ -123,7 +131,8 @@ def watch(
             none out.
 
     Returns: a Watcher, to be called as `watcher(step, loss=...)` in the loop, after `backward()` if gradients are to be
-        recorded. `dynsys report MODEL --training path` draws the file.
+        recorded; or as `watcher.record(step, weights, loss=...)` where the weights are arrays of yours.
+        `dynsys report MODEL --training path` draws the file.
     """
     return Watcher(model, path, inputs, every, overhead)
 
@@ -138,22 +147,22 @@ def measured(f: Map, inputs: Array) -> dict[str, Any]:
     """
     state, _ = start_columns(f, None, inputs)
     batch = state.shape[1]
+    orbit = orbit_columns(f, state, inputs, len(inputs))
+    broken = np.flatnonzero(~np.isfinite(orbit).all(axis=(1, 2)))
+    if len(broken):
+        raise AnalysisError(f"the state is not finite after {broken[0]} steps: the network has diverged.")
     generator = np.random.default_rng(0)
-    tangent = generator.standard_normal((f.state_size, batch, 1))
-    links: list[Linearization] = []
+    push, pull = _derivatives(f, orbit, inputs)
+    tangent = generator.standard_normal((f.state_size, batch))
     growth = np.zeros((len(inputs), batch))
     for t in range(len(inputs)):
-        links.append(f.linearize_columns(state, inputs[t].T))
-        state = links[-1].next_state
-        if not np.isfinite(state).all():
-            raise AnalysisError(f"the state is not finite after {t + 1} steps: the network has diverged.")
-        tangent = links[-1].push(tangent)
-        size = np.linalg.norm(tangent[..., 0], axis=0)
+        tangent = push(t, tangent)
+        size = np.linalg.norm(tangent, axis=0)
         with np.errstate(divide="ignore"):
             growth[t] = np.log(size)
-        tangent = tangent / np.where(size > 0, size, 1.0)[:, np.newaxis]
+        tangent = tangent / np.where(size > 0, size, 1.0)
     rates = growth[len(inputs) // 5 :].mean(axis=0)
-    lags, norms = _backward(f, links, generator)
+    lags, norms = _backward(pull, len(inputs), generator.standard_normal((f.state_size, batch)))
     above = norms >= FORGOTTEN
     record: dict[str, Any] = {
         "exponent": float(rates.mean()),
@@ -162,31 +171,45 @@ def measured(f: Map, inputs: Array) -> dict[str, Any]:
         "log_gradient": norms,
         "horizon": None if above[-1] else int(np.asarray(lags)[above].max(initial=0)),
     }
-    return record | _gates(f, inputs)
+    return record | _gates(f, orbit, inputs)
 
 
-def _backward(f: Map, links: list[Linearization], generator: np.random.Generator) -> tuple[list[int], Array]:
+def _derivatives(f: Map, orbit: Array, inputs: Array) -> tuple[Step, Step]:
+    """(t, columns (n, B)) -> J_t times them, and J_t^T times them, each column with its own J_t."""
+    if f.period == 1 and len(inputs) * orbit.shape[2] * f.state_size**2 <= DENSE:
+        J = jacobians_on(f, orbit, inputs)
+        return (
+            lambda t, v: (J[t] @ v.T[..., np.newaxis])[..., 0].T,
+            lambda t, v: (v.T[:, np.newaxis] @ J[t])[:, 0].T,
+        )
+    links = [f.at(t).linearize_columns(orbit[t], inputs[t].T) for t in range(len(inputs))]
+    return (
+        lambda t, v: links[t].push(v[..., np.newaxis])[..., 0],
+        lambda t, v: links[t].pull(v[..., np.newaxis], input=False).state[..., 0],
+    )
+
+
+def _backward(pull: Step, steps: int, flowing: Array) -> tuple[list[int], Array]:
     """Lags and the log norm over them (root mean square over sequences) of a random unit gradient of the last state."""
-    batch = links[0].next_state.shape[1]
-    flowing = generator.standard_normal((f.state_size, batch, 1))
-    flowing /= np.linalg.norm(flowing, axis=0)
+    batch = flowing.shape[1]
+    flowing = flowing / np.linalg.norm(flowing, axis=0)
     log = np.zeros(batch)
-    lags = lag_ladder(len(links))
+    lags = lag_ladder(steps)
     norms = []
-    for lag in range(1, len(links) + 1):
-        flowing = links[-lag].pull(flowing, input=False).state
-        size = np.linalg.norm(flowing[..., 0], axis=0)
+    for lag in range(1, steps + 1):
+        flowing = pull(steps - lag, flowing)
+        size = np.linalg.norm(flowing, axis=0)
         with np.errstate(divide="ignore"):
             log = log + np.log(size)
-        flowing = flowing / np.where(size > 0, size, 1.0)[:, np.newaxis]
+        flowing = flowing / np.where(size > 0, size, 1.0)
         if lag in lags:
             norms.append(0.5 * (np.logaddexp.reduce(2 * log) - math.log(batch)))
     return lags, np.array(norms)
 
 
-def _gates(f: Map, inputs: Array) -> dict[str, Any]:
+def _gates(f: Map, orbit: Array, inputs: Array) -> dict[str, Any]:
     try:
-        factors = own_factors(f, None, inputs)
+        factors = factors_along(f, orbit, inputs)
     except AnalysisError:
         return {}
     kept = (factors != 0).any(axis=(0, 2))

@@ -49,7 +49,7 @@ class Trials:
 
     def joined(self, steps: int) -> Array:
         """(steps, m): the trials one after the other, from the first again when they are used up."""
-        whole = self.inputs.swapaxes(0, 1).reshape(-1, self.inputs.shape[-1])
+        whole = self.inputs.swapaxes(0, 1).reshape(self.length * self.count, self.inputs.shape[-1])
         return np.asarray(whole[np.resize(np.arange(len(whole)), steps)])
 
     def joined_in_orders(self, steps: int, orders: int, seed: int) -> Array:

@@ -664,3 +664,23 @@ def test_a_picture_that_cannot_be_written_is_the_callers_mistake(name: str) -> N
     result = dynsys_("gradients", MODEL, "--lags", "1,2", "--plot", name, "-q")
     assert result.exit_code == 2
     assert "gains" in result.stderr
+
+
+def test_worst_case_bounds_what_it_measures() -> None:
+    found = json.loads(ran("worst-case", MODEL, "--trials", TRIALS, "-q", "--json").stdout)
+    assert found["largest_norm"] <= found["visited_bound"] <= found["bound"]
+    assert found["joint"]["lower"] <= found["joint"]["upper"]
+    assert found["low"] == [-1.0, -1.0, -1.0]
+    given = json.loads(ran("worst-case", MODEL, "--low", "-1", "--high", "1,1,0", "-q", "--json").stdout)
+    assert given["high"] == [1.0, 1.0, 0.0]
+    assert "vanishing gradients for all inputs" in ran("worst-case", MODEL, "--low", "0", "--high", "0").stdout
+    assert "--low and --high" in refused(dynsys_("worst-case", MODEL, "--low", "0"))
+    assert "numbers with commas" in refused(dynsys_("worst-case", MODEL, "--low", "a", "--high", "1"))
+
+
+def test_remedies_in_ms_and_left_out_of_a_report() -> None:
+    found = json.loads(ran("remedies", MODEL, "--trials", TRIALS, "--step-duration", "0.01", "-q", "--json").stdout)
+    (bias,) = [r for r in found["remedies"] if r["id"] == "forget-bias"]
+    assert found["ms"]["forget-bias"]["after"] == pytest.approx(10 * bias["after"])
+    without = ran("report", MODEL, "--trials", TRIALS, *QUICK, "--format", "json", "--no-remedies", "-q", "--json")
+    assert "remedies" not in json.loads(without.stdout)

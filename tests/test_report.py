@@ -25,7 +25,7 @@ FINDING = {"id", "severity", "title", "value", "uncertainty", "method", "meaning
 SEVERITIES = ["critical", "warning", "info", "good"]
 KEYS = {
     "schema_version", "verdict", "findings", "model", "fixed_points", "cycles", "branches", "lyapunov", "gradients",
-    "propagation", "certificates", "environment", "exact", "gate_time_constants", "training",
+    "propagation", "certificates", "environment", "exact", "gate_time_constants", "training", "remedies", "worst_case",
 }  # fmt: skip
 
 

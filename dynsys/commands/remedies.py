@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import dynsys
-from dynsys.commands.common import json_option, loaded, model_options, progress, show
+from dynsys.commands.common import duration_option, json_option, loaded, model_options, progress, show
 
 
 @click.command()
@@ -20,6 +20,7 @@ from dynsys.commands.common import json_option, loaded, model_options, progress,
     help="Arrays `inputs` or `tokens`; and `targets` or `labels` for the rules on gradients.",
 )
 @click.option("--task-lag", type=click.IntRange(min=3), help="Steps to be remembered [default: length of a trial].")
+@duration_option
 @json_option
 def remedies(
     model: Path,
@@ -29,6 +30,7 @@ def remedies(
     quiet: bool,
     trials: Path,
     task_lag: int | None,
+    step_duration: float | None,
     as_json: bool,
 ) -> None:
     """Say what to change in MODEL so that its training holds: each change is tried on a copy and measured again."""
@@ -39,4 +41,7 @@ def remedies(
     if task["targets"] is not None and getattr(f, "readout", None) is None:
         click.echo("dynsys: the model has no readout: rules on gradients are skipped.", err=True)
         task |= {"targets": None, "loss": None}
-    show(dynsys.remedies(f, **task, task_lag=task_lag, seed=seed, progress=progress(quiet)), as_json, f)
+    found = dynsys.remedies(
+        f, **task, task_lag=task_lag, step_duration=step_duration, seed=seed, progress=progress(quiet)
+    )
+    show(found, as_json, f)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -42,6 +43,7 @@ SEVERITIES = ("info", "warning", "critical")
 @click.option(
     "--training", type=click.Path(path_type=Path), metavar="FILE", help="What dynsys.watch wrote: adds a timeline."
 )
+@click.option("--no-remedies", is_flag=True, help="Do not try what would help training.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit with 1 if a finding is at least this grave.")
 @json_option
 def report(
@@ -58,6 +60,7 @@ def report(
     longest: int,
     step_duration: float | None,
     training: Path | None,
+    no_remedies: bool,
     fail_on: str | None,
     as_json: bool,
 ) -> None:
@@ -65,6 +68,7 @@ def report(
     f = loaded(model, module, nonlinearity)
     from dynsys.jsonable import dumps
 
+    task = {} if trials is None or no_remedies else _task(trials, f)
     made = dynsys.report(
         f,
         Path("reports") / model.stem if out is None else out,
@@ -76,6 +80,8 @@ def report(
         seed=seed,
         step_duration=step_duration,
         training=training,
+        remedies=not no_remedies,
+        **task,
         command=" ".join(["dynsys", *sys.argv[1:]]),
         progress=progress(quiet),
     )
@@ -91,6 +97,16 @@ def report(
         if reached:
             click.echo(f"dynsys: findings reach --fail-on {fail_on}: {', '.join(reached)}", err=True)
             sys.exit(1)
+
+
+def _task(trials: Path, f: Any) -> dict[str, Any]:
+    """Targets, loss and at of the trials file; nothing without a loss, or for a model without a readout."""
+    from dynsys.treatment.task_file import load_task
+
+    task = load_task(trials, f)
+    if task["loss"] is None or getattr(f, "readout", None) is None:
+        return {}
+    return {name: task[name] for name in ("targets", "loss", "at")}
 
 
 def _available_formats() -> tuple[str, ...]:

@@ -132,12 +132,19 @@ class Tower(Linearization):
     """Block lower triangular: each layer sees its own state, and what the layers below have just become.
 
     With `skipped` inputs each layer above the first hears those of the network below what the layer under it shows.
+    With `residual` connections it hears the sum of what all layers under it show.
     """
 
     def __init__(
-        self, parts: Sequence[Linearization], rows: Sequence[slice], outputs: Sequence[slice], skipped: int = 0
+        self,
+        parts: Sequence[Linearization],
+        rows: Sequence[slice],
+        outputs: Sequence[slice],
+        skipped: int = 0,
+        residual: bool = False,
     ) -> None:
         self._parts, self._rows, self._outputs, self._skipped = parts, rows, outputs, skipped
+        self._residual = residual
         self.next_state = np.concatenate([p.next_state for p in parts])
         self._widths = [o.stop - o.start for o in outputs]
 
@@ -149,7 +156,7 @@ class Tower(Linearization):
             if own is None and heard is None:
                 raise ValueError("push needs a state tangent or an input tangent")
             moved.append(part.push(own, heard))
-            heard = moved[-1][output]
+            heard = moved[-1][output] + (heard if self._residual and layer and heard is not None else 0.0)
             if self._skipped and layer + 1 < len(self._parts):
                 own_input = np.zeros((self._skipped, *heard.shape[1:])) if input is None else input
                 heard = np.concatenate([heard, own_input])
@@ -167,7 +174,7 @@ class Tower(Linearization):
                 own[self._outputs[layer]] += from_above[: self._widths[layer]]
             part = self._parts[layer].pull(own, input=input or layer > 0, parameters=parameters)
             states.append(part.state)
-            from_above = part.input
+            from_above = part.input + (from_above if self._residual and layer and from_above is not None else 0.0)
             if self._skipped and layer:
                 direct = direct + from_above[self._widths[layer - 1] :]
             gradients.update({f"layer{layer}.{name}": g for name, g in part.parameters.items()})
@@ -186,16 +193,22 @@ class Tower(Linearization):
         for layer, (part, rows) in enumerate(zip(self._parts, self._rows, strict=True)):
             whole[:, rows, rows] = part.dense()
             if layer:
-                below = whole[:, self._rows[layer - 1], : rows.start][:, self._outputs[layer - 1]]
+                below = self._heard([whole[:, own, : rows.start] for own in self._rows[:layer]])
                 from_below = part.dense_input()[:, :, : self._widths[layer - 1]]
                 whole[:, rows, : rows.start] = from_below @ below
         return whole
 
     def dense_input(self) -> Array:
         parts = [self._parts[0].dense_input()]
-        for part, output, width in zip(self._parts[1:], self._outputs, self._widths, strict=False):
+        for part, width in zip(self._parts[1:], self._widths, strict=False):
             own = part.dense_input()
-            parts.append(own[:, :, :width] @ parts[-1][:, output])
+            parts.append(own[:, :, :width] @ self._heard(parts))
             if self._skipped:
                 parts[-1] = parts[-1] + own[:, :, width:]
         return np.concatenate(parts, axis=1)
+
+    def _heard(self, below: list[Array]) -> Array:
+        """Derivatives (B, r, k) of what the next layer hears, from those of the states (B, n_j, k) below."""
+        if not self._residual:
+            return below[-1][:, self._outputs[len(below) - 1]]
+        return np.asarray(sum(part[:, out] for part, out in zip(below, self._outputs, strict=False)))

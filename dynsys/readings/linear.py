@@ -23,7 +23,10 @@ Equations = Callable[..., tuple[Any, ...]]
 @final
 @dataclass(frozen=True, eq=False)
 class Pulled:
-    """Cotangents pulled back through one step: of the state (n, B, k), the input (m, B, k), and each parameter."""
+    """Cotangents pulled back through one step: of the state (n, B, k), the input (m, B, k), and each parameter.
+
+    Those of parameters have their shape, and for k > 1 the last axis k.
+    """
 
     state: Array
     input: Array
@@ -123,9 +126,12 @@ class TapeLinearization(Linearization):
         def reached(node: Any) -> Array:
             return flowing.get(id(node), np.zeros((*np.shape(node), k)))
 
+        def of(parameter: Traced) -> Array:
+            return reached(parameter)[..., 0] if k == 1 else reached(parameter)
+
         state = np.concatenate([reached(b) for b in record.blocks])
         into = reached(record.input) if input else np.zeros((0, self._state.shape[1], k))
-        return Pulled(state, into, {name: reached(p)[..., 0] for name, p in record.parameters.items()})
+        return Pulled(state, into, {name: of(p) for name, p in record.parameters.items()})
 
     def pull_direct(self, cotangent: Array) -> Array | None:
         record = self._record(state=True)

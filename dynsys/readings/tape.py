@@ -96,7 +96,9 @@ class RightFactor:
         return np.asarray(np.einsum("ijk,jb->ibk", tangent, self.columns))
 
     def pull(self, cotangent: Array) -> Array:
-        return np.asarray(np.einsum("ibk,jb->ijk", cotangent, self.columns))
+        rows, batch, k = cotangent.shape
+        flat = cotangent.transpose(0, 2, 1).reshape(rows * k, batch)  # one product over all rows and cotangents
+        return (flat @ self.columns.T).reshape(rows, k, len(self.columns)).transpose(0, 2, 1)
 
 
 @final

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 from dynsys.errors import InputError, MissingPackageError
 from dynsys.reporting.document import Document, Finding
@@ -70,6 +70,10 @@ def report(
     training: str | Path | None = None,
     command: str = "",
     cycles: int = 0,
+    targets: Any = None,
+    loss: Literal["cross-entropy", "squared"] | None = None,
+    at: Literal["all", "last"] = "all",
+    remedies: bool = True,
     progress: Any = None,
 ) -> Report:
     """Analyse `f` and write its stability report.
@@ -85,6 +89,9 @@ def report(
         n_starts, seed: of the fixed-point search. step_duration: seconds per step, adds times in ms.
         training: a file that `watch` wrote: adds a timeline.
         cycles: also look for all cycles up to this period; those that orbits end on are looked for in any case.
+        targets, loss, at: of the task on `inputs` or `trials`, as `bptt` takes them: remedies then include those that
+            need gradients. One step fewer than the inputs have is allowed, for the next token.
+        remedies: whether to try, on the trials, what would help training.
         command: how the report was made, for its reproducibility block. progress: called with (done, total, message).
 
     Returns: the Report: verdict, findings, document, study, files.
@@ -108,6 +115,10 @@ def report(
         _require_typst()
     folder = None if out is None else _ready(out)
     log = None if training is None else read_training(training)
+    if (targets is None) != (loss is None):
+        raise InputError("pass `targets` and `loss` together, or neither.")
+    scored = targets is not None and getattr(f, "readout", None) is not None
+    task = {"targets": targets, "loss": loss, "at": at} if scored else {}
     study = run_study(
         f,
         input=input,
@@ -117,6 +128,7 @@ def report(
         step_duration=step_duration,
         progress=progress,
         cycles=cycles,
+        task=task if remedies else None,
     )
     document = document_of(study, title or _title(f), command, log)
     files = {} if folder is None else _write(document, folder, formats)

@@ -18,6 +18,7 @@ from dynsys.reporting.findings import findings_of
 from dynsys.reporting.gates import gates_figure
 from dynsys.reporting.methods import methods_of
 from dynsys.reporting.portrait_figures import PORTRAIT_FIGURES
+from dynsys.reporting.remedies_section import remedies_data, remedies_figure
 from dynsys.reporting.sections import sections_of
 from dynsys.reporting.study import Study
 from dynsys.reporting.training import training_section
@@ -41,6 +42,9 @@ def document_of(study: Study, title: str, command: str, training: TrainingLog | 
     gates = gates_figure(study.gate_times, None if study.gradients is None else study.gradients.horizon)
     if gates is not None:
         figures["gates"] = gates
+    helpful = remedies_figure(study)
+    if helpful is not None:
+        figures["remedies"] = helpful
     orbits = cycles_figure(study)
     if orbits is not None:
         figures["cycles"] = orbits
@@ -157,6 +161,10 @@ def _data(
         data["gradients"] = study.gradients
     if study.gate_times is not None:
         data["gate_time_constants"] = study.gate_times
+    if study.worst_case is not None:
+        data["worst_case"] = study.worst_case
+    if study.remedies is not None:
+        data["remedies"] = remedies_data(study.remedies)
     if study.exact is not None:
         formulas, points = study.exact
         data["exact"] = {"state": [str(s) for s in formulas.state], "step": [str(s) for s in formulas.step]}

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from dynsys.reporting import findings_on_attractors, findings_on_points, findings_on_spectra, findings_on_time
+from dynsys.reporting import (
+    findings_on_attractors,
+    findings_on_points,
+    findings_on_remedies,
+    findings_on_spectra,
+    findings_on_time,
+    findings_on_worst_case,
+)
 from dynsys.reporting.document import Finding, Severity
 from dynsys.reporting.findings_on_cycles import cycle_findings
 from dynsys.reporting.study import Study
@@ -17,7 +24,7 @@ RANK: dict[Severity, int] = {"critical": 0, "warning": 1, "info": 2, "good": 3}
 def findings_of(study: Study) -> tuple[Finding, ...]:
     """All findings, gravest first; within a severity in the order of the report."""
     found = [finding for rule in RULES for finding in rule(study)]
-    return tuple(sorted(found, key=lambda finding: RANK[finding.severity]))
+    return tuple(sorted(findings_on_remedies.tied(found, study), key=lambda finding: RANK[finding.severity]))
 
 
 def _replayed(study: Study) -> Iterator[Finding]:
@@ -118,5 +125,7 @@ RULES: tuple[Callable[[Study], Iterator[Finding]], ...] = (
     findings_on_spectra.exponents,
     findings_on_spectra.exploding,
     findings_on_spectra.reach,
+    findings_on_worst_case.contraction,
+    findings_on_remedies.remedies,
     _notes,
 )

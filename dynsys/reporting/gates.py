@@ -17,6 +17,8 @@ def gates_text(times: GateTimes) -> str:
     order = np.argsort(times.time_constants)
     least, most = order[0], order[-1]
     middle = number(float(np.median(times.time_constants)), 3)
+    if times.step_duration is not None:
+        middle += f" ({number(1e3 * times.step_duration * float(np.median(times.time_constants)), 3)} ms)"
     names = ", ".join(f"`{name}`" for name in dict.fromkeys(times.blocks))
     closed = float((times.spread[:, 2] < 0.5).mean())
     ends = (

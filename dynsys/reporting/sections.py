@@ -15,8 +15,10 @@ from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Sectio
 from dynsys.reporting.exact_section import exact_section
 from dynsys.reporting.gates import gates_text
 from dynsys.reporting.portrait_sections import attractors_section, manifolds_section
-from dynsys.reporting.study import Study
+from dynsys.reporting.remedies_section import remedies_section
+from dynsys.reporting.study import WORST_TRIALS, Study
 from dynsys.reporting.wording import even, minus, multiplier, number, percent, plural, small, with_error
+from dynsys.reporting.worst_case_text import worst_case_text
 from dynsys.stability import TransientGrowth
 from dynsys.tables import completeness_text
 
@@ -30,6 +32,7 @@ def sections_of(study: Study, figures: dict[str, Figure]) -> tuple[Section, ...]
     slow = manifolds_section(study, figures)
     proofs = certificates_section(study.certificates, study.fixed_points)
     cycles = cycles_section(study, figures.get("cycles"))
+    helpful = remedies_section(study, figures.get("remedies"))
     return (
         _model(study),
         _fixed_points(study, figures),
@@ -42,6 +45,7 @@ def sections_of(study: Study, figures: dict[str, Figure]) -> tuple[Section, ...]
         _modes(study, figures),
         _lyapunov(study, figures),
         _gradients(study, figures),
+        *(() if helpful is None else (helpful,)),
     )
 
 
@@ -371,6 +375,8 @@ def _gradients(study: Study, figures: dict[str, Figure]) -> Section:
         blocks.append(Paragraph(gates_text(study.gate_times)))
     if "gates" in figures:
         blocks.append(figures["gates"])
+    if study.worst_case is not None and study.trials is not None:
+        blocks.append(Paragraph(worst_case_text(study.worst_case, min(study.trials.count, WORST_TRIALS))))
     chosen = sorted({0, *range(0, len(result.lags), max(1, len(result.lags) // 8)), len(result.lags) - 1})
     rows = []
     for i in chosen:

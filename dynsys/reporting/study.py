@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -13,6 +13,7 @@ from dynsys.alignment import Alignment, mode_alignment
 from dynsys.attractors import Attractors, find_attractors, known_orbits
 from dynsys.basins import Basins, basins_of
 from dynsys.combinators import as_map
+from dynsys.cure import remedies
 from dynsys.cycles import Cycles
 from dynsys.errors import AnalysisError
 from dynsys.fixed_points import FixedPoints, find_fixed_points
@@ -27,16 +28,20 @@ from dynsys.reporting.exact_section import exact_points
 from dynsys.search_box import search_box
 from dynsys.slow_sets import SlowManifold, slow_manifolds
 from dynsys.stability import TransientGrowth, transient_growth
+from dynsys.treatment.remedy import Remedies
 from dynsys.trials import Trials, replay_deviation
 from dynsys.types import Array, ArrayLike, Progress
 from dynsys.unstable_branches import Wiring, wiring
+from dynsys.worst import WorstCase, worst_case
 
-STAGES = 6
+STAGES = 7
 GRADIENT_TRIALS = 8
 FULL_ORBITS = 64  # state variables up to which 512 orbits are followed to their ends
 FREE_LAG = 100
 MOST_CERTIFICATES, LARGEST_CERTIFIED = 128, 128  # points and state variables: seconds at most
 LARGEST_PROVEN = 3  # state variables for which a report also proves that there are no other fixed points
+WORST_TRIALS, LARGEST_WORST = 4, 128  # trials and state variables: a second at most
+SHORTEST_TASK = 3  # steps; over fewer there is nothing to remember
 LARGEST_STATE = 256  # beyond this the full spectra of the gradient section take leading values only where they can
 
 
@@ -49,6 +54,8 @@ class Study:
         f: the map. visited: (T + 1, trials, n) states on the trials, or on free orbits without trials.
         replay: largest deviation of the simulated outputs from recorded ones, or None.
         exact: formulas and exact fixed points of a map of one or two variables, else None.
+        worst_case: over inputs in the range of the trials; None without trials, or for large maps.
+        remedies: on the trials, measured on some of them; None without trials, or where they were not asked for.
         gate_times: along the trials or a free orbit; None where the map does not tell units' own paths.
         certificates: of the fixed points, or None where the map is too large for the time of a report.
         cycles: by period: those that orbits end on, and those asked for.
@@ -75,6 +82,8 @@ class Study:
     exact: Any = None
     certificates: Certificates | None = None
     gate_times: GateTimes | None = None
+    remedies: Remedies | None = None
+    worst_case: WorstCase | None = None
     cycles: dict[int, Cycles] = field(default_factory=dict)
 
 
@@ -92,9 +101,11 @@ def run_study(
     step_duration: float | None = None,
     progress: Progress | None = None,
     cycles: int = 0,
+    task: Mapping[str, Any] | None = None,
 ) -> Study:
     """Run the analyses of a report on `f` at the constant `input`, and on `trials` where they are given.
 
+    `task`: targets, loss and at, as `remedies` takes them, to try remedies on the trials; None tries none.
     Cycles are looked for of the periods that orbits end on, and of all periods up to `cycles`.
     """
     from dynsys.reporting.cycles_section import report_cycles
@@ -125,8 +136,11 @@ def run_study(
     lyapunov = _tried(failures, "Lyapunov exponents", lambda: _lyapunov(f, trials, vector, seed))
     say(4, STAGES, "measuring gradients by lag")
     gradients = _tried(failures, "gradient spectrum", lambda: _gradients(f, trials, vector, seed))
-    gate_times = _gate_times(f, trials, vector, seed)
-    say(5, STAGES, "writing")
+    gate_times = _gate_times(f, trials, vector, seed, step_duration)
+    worst = None if trials is None else _tried(failures, "worst case", lambda: _worst_case(f, trials, seed))
+    say(5, STAGES, "trying remedies")
+    helpful = _tried(failures, "remedies", lambda: _remedies(f, trials, task, seed, step_duration))
+    say(6, STAGES, "writing")
     return Study(
         f=f,
         trials=trials,
@@ -147,6 +161,8 @@ def run_study(
         exact=exact_points(f, vector),
         certificates=_certificates(f, found),
         gate_times=gate_times,
+        remedies=helpful,
+        worst_case=worst,
         cycles=listed,
     )
 
@@ -217,12 +233,34 @@ def _gradients(f: Map, trials: Trials | None, input: Array, seed: int) -> Gradie
     return gradient_spectrum(f, None, some, lag_ladder(trials.length), seed=seed)
 
 
-def _gate_times(f: Map, trials: Trials | None, input: Array, seed: int) -> GateTimes | None:
+def _gate_times(
+    f: Map, trials: Trials | None, input: Array, seed: int, step_duration: float | None
+) -> GateTimes | None:
     """Along the trials, or the free orbit of the gradients; None where a map does not tell units' own paths."""
     try:
         if trials is not None:
-            return gate_time_constants(f, None, trials.inputs)
+            return gate_time_constants(f, None, trials.inputs, step_duration=step_duration)
         driving = np.broadcast_to(input, (FREE_LAG, 1, f.input_size))
-        return gate_time_constants(f, _typical(f, input, seed), driving)
+        return gate_time_constants(f, _typical(f, input, seed), driving, step_duration=step_duration)
     except AnalysisError:
         return None
+
+
+def _remedies(
+    f: Map, trials: Trials | None, task: Mapping[str, Any] | None, seed: int, step_duration: float | None
+) -> Remedies | None:
+    """On the first trials; with targets for fewer steps than the trials have, on the steps that have one."""
+    if trials is None or task is None or trials.length < SHORTEST_TASK:
+        return None
+    inputs, targets = trials.inputs, task.get("targets")
+    if targets is not None and task.get("at") != "last":
+        inputs = inputs[: len(targets)]
+    return remedies(f, inputs, **task, quick=True, seed=seed, step_duration=step_duration)
+
+
+def _worst_case(f: Map, trials: Trials, seed: int) -> WorstCase | None:
+    """Measured on the first trials, for inputs in the range of all."""
+    if f.state_size > LARGEST_WORST or not trials.length:
+        return None
+    low, high = trials.inputs.min(axis=(0, 1)), trials.inputs.max(axis=(0, 1))
+    return worst_case(f, trials.inputs[:, :WORST_TRIALS], low, high, lags=(1,), seed=seed)

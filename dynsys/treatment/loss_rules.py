@@ -7,8 +7,9 @@ import numpy as np
 from dynsys.errors import AnalysisError
 from dynsys.gradient_lags import GradientLags
 from dynsys.through_time import bptt
-from dynsys.treatment.patient import Patient, Task
-from dynsys.treatment.remedy import Remedy
+from dynsys.treatment.patient import Patient
+from dynsys.treatment.remedy import Remedy, Skipped
+from dynsys.treatment.task import Task
 
 HEAVY = 5.0
 """Largest over median gradient norm from which single sequences dominate a step."""
@@ -21,10 +22,10 @@ MANY = 0.5
 def clipping(patient: Patient) -> Remedy | str:
     """Clip the gradient's norm where it has a heavy tail, or where differences grow."""
     if not patient.task.scored:
-        return "gradient norms: not measured, there are no targets"
+        return Skipped("gradient norms: not measured, there are no targets")
     norms = patient.gradient_norms
     if len(norms) < 8:
-        return "gradient norms: too few sequences (fewer than 8) to know their tail"
+        return Skipped("gradient norms: too few sequences (fewer than 8) to know their tail")
     tail = float(norms.max() / np.median(norms)) if np.median(norms) > 0 else np.inf
     lyapunov = patient.lyapunov
     growing = lyapunov.exponents[0] - 2 * lyapunov.standard_errors[0] > 0
@@ -58,10 +59,10 @@ def clipping(patient: Patient) -> Remedy | str:
 def truncation(patient: Patient) -> Remedy | str:
     """Propagate back twice as far as 95 % of the gradient comes from."""
     if not patient.task.scored:
-        return "truncation: not measured, there are no targets"
+        return Skipped("truncation: not measured, there are no targets")
     if patient.task.inputs.shape[1] < 2:
-        return "truncation: needs two sequences, one to decide on and one to check"
-    seen, fresh = (_lags(patient, half) for half in patient.task.halves())
+        return Skipped("truncation: needs two sequences, one to decide on and one to check")
+    seen, fresh = (_lags(patient, half) for half in patient.some.halves())
     length = max(1, 2 * seen.lag_95)
     if length >= patient.task.length:
         return (
@@ -88,7 +89,7 @@ def truncation(patient: Patient) -> Remedy | str:
 
 def _lags(patient: Patient, task: Task) -> GradientLags:
     assert task.loss is not None
-    found = bptt(patient.f, task.readout, task.inputs, task.targets, task.loss, at=task.at)
+    found = bptt(patient.f, task.readout, task.inputs, task.targets, task.loss, at=task.at, lags=patient.limits.lags)
     if found.lags is None:
         raise AnalysisError("no gradient by lag.")
     return found.lags

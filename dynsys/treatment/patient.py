@@ -6,56 +6,43 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 
-from dynsys.combinators import as_map, stack
+from dynsys.bare import bare
+from dynsys.combinators import as_map
 from dynsys.composed_maps import Stacked
 from dynsys.gate_times import GateTimes, gate_time_constants
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import CellMap, Map
-from dynsys.through_time import bptt
+from dynsys.treatment.norms import sequence_norms
+from dynsys.treatment.records import LayerRecord, layer_records
+from dynsys.treatment.task import Task
 from dynsys.types import Array
 
 LEAST_STEPS = 2000
 """Of the run that the largest exponent is measured on."""
-MOST_SEQUENCES = 64
-"""Whose gradients are taken one by one."""
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What the network is trained for: inputs (T, batch, m), and targets with a loss where they are known."""
+@dataclass(frozen=True)
+class Limits:
+    """How much is measured.
 
-    inputs: Array
-    targets: Any = None
-    loss: Literal["cross-entropy", "squared"] | None = None
-    at: Literal["all", "last"] = "all"
-    readout: Any = None
+    Attributes:
+        sequences: whose gradients are taken one by one. lags: losses that are followed back lag by lag. steps: of the
+            run for an exponent. trains: whether changes that are found by gradient steps are tried.
+    """
 
-    @property
-    def length(self) -> int:
-        """Steps per sequence, T."""
-        return len(self.inputs)
+    sequences: int
+    lags: int
+    steps: int
+    trains: bool
 
-    @property
-    def scored(self) -> bool:
-        """Whether there is a loss to differentiate."""
-        return self.targets is not None and self.loss is not None and self.readout is not None
 
-    def part(self, sequences: Any) -> Task:
-        """The task on some of its sequences."""
-        targets = None
-        if self.targets is not None:
-            array = np.asarray(self.targets)
-            targets = array[:, sequences] if self.at == "all" else array[sequences]
-        return dataclasses.replace(self, inputs=self.inputs[:, sequences], targets=targets)
-
-    def halves(self) -> tuple[Task, Task]:
-        """Even and odd sequences: one half to decide on, the other to check."""
-        return self.part(slice(0, None, 2)), self.part(slice(1, None, 2))
+WHOLE, QUICK = Limits(64, 8, 1 << 30, True), Limits(64, 4, LEAST_STEPS, False)
+"""Everything, and what a report can afford."""
 
 
 @final
@@ -67,17 +54,41 @@ class Patient:
     task: Task
     task_lag: int
     seed: int
+    limits: Limits = WHOLE
 
     @cached_property
     def cells(self) -> tuple[Any, ...] | None:
         """The cells from the input side, where the map is one cell or a stack of cells."""
         return _cells(self.f)
 
-    def with_cells(self, cells: Sequence[Any]) -> Patient:
-        """The same network with other cells."""
-        changed = as_map(cells[0]) if len(cells) == 1 else stack(*cells)
+    @property
+    def stacked(self) -> Stacked | None:
+        """The stack of cells that the map is; None for a single cell."""
+        f = bare(self.f)
+        return f if isinstance(f, Stacked) else None
+
+    @property
+    def some(self) -> Task:
+        """The task on as many sequences as the limits allow."""
+        return self.task.part(slice(0, self.limits.sequences))
+
+    def with_cells(self, cells: Sequence[Any], *, residual: bool | None = None) -> Patient:
+        """The same network with other cells, or with residual connections between its layers."""
+        own = self.stacked
+        changed: Map
+        if own is None or len(cells) == 1:
+            changed = as_map(cells[0])
+        else:
+            changed = Stacked(
+                [as_map(c) for c in cells], own.skip, own.show, residual=own.residual if residual is None else residual
+            )
         changed.initial_state = self.f.initial_state
         return dataclasses.replace(self, f=changed)
+
+    @cached_property
+    def records(self) -> tuple[LayerRecord, ...]:
+        """What each layer went through along the sequences."""
+        return layer_records(self.f, self.stacked, self.cells or (), self.some.inputs)
 
     @cached_property
     def lyapunov(self) -> LyapunovSpectrum:
@@ -89,7 +100,7 @@ class Patient:
         inputs = self.task.inputs
         order = np.random.default_rng(seed).permutation(inputs.shape[1])
         whole = inputs[:, order].swapaxes(0, 1).reshape(inputs.shape[0] * inputs.shape[1], inputs.shape[2])
-        steps = max(len(whole), LEAST_STEPS)
+        steps = min(max(len(whole), LEAST_STEPS), self.limits.steps)
         driving = whole[np.resize(np.arange(len(whole)), steps)]
         return lyapunov_spectrum(self.f, None, driving, k, discard=min(500, steps // 4), seed=seed)
 
@@ -101,15 +112,7 @@ class Patient:
     @cached_property
     def gradient_norms(self) -> Array:
         """|gradient of the loss by all parameters|_2 of each sequence alone."""
-        count = min(self.task.inputs.shape[1], MOST_SEQUENCES)
-        return np.array([gradient_norm(self.f, self.task.part(slice(b, b + 1))) for b in range(count)])
-
-
-def gradient_norm(f: Map, task: Task) -> float:
-    """Of the mean loss over the task's sequences, over all parameters of the map."""
-    assert task.loss is not None
-    found = bptt(f, task.readout, task.inputs, task.targets, task.loss, at=task.at, lags=0)
-    return float(np.sqrt(sum(np.square(g).sum() for g in found.parameters.values())))
+        return sequence_norms(self.f, self.some)
 
 
 def _cells(f: Map) -> tuple[Any, ...] | None:
@@ -118,5 +121,4 @@ def _cells(f: Map) -> tuple[Any, ...] | None:
     if isinstance(f, Stacked):
         parts = [_cells(layer) for layer in f.layers]
         return None if any(p is None for p in parts) else tuple(c for p in parts if p is not None for c in p)
-    inner = getattr(f, "inner", None)
-    return _cells(inner) if isinstance(inner, Map) else None
+    return None if f is bare(f) else _cells(bare(f))

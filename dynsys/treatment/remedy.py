@@ -51,6 +51,13 @@ class Remedy:
         """All fields and `agrees`, for JSON."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"agrees": self.agrees}
 
+    def ms(self, step_duration: float | None) -> tuple[float, float, float] | None:
+        """Before, predicted and after in ms, where they are times in steps and the length of a step is known."""
+        if step_duration is None or not self.quantity.endswith("(steps)"):
+            return None
+        scale = 1e3 * step_duration
+        return scale * self.before, scale * self.predicted, scale * self.after
+
     def __str__(self) -> str:
         verdict = "as predicted" if self.agrees else "NOT as predicted"
         bound = "at most " if self.tolerance == 0 else ""
@@ -66,20 +73,34 @@ class Remedy:
 
 
 @final
+class Skipped(str):
+    """Why a rule says nothing about this network, or about this task: it is not about such."""
+
+    __slots__ = ()
+
+
+@final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Remedies:
     """The remedies of a network, and what was looked at without a need for one.
 
     Attributes:
         remedies: in the order of the rules. healthy: one sentence for each measurement that asks for nothing.
+        skipped: one for each rule that is about other networks or other tasks.
         largest_exponent, standard_error: nats per step, the measurement most rules start from.
+        task_lag: steps that the task asks to remember. sequences: how many were measured on.
+        step_duration: seconds per step, or None.
     """
 
     remedies: tuple[Remedy, ...]
     healthy: tuple[str, ...]
+    skipped: tuple[str, ...]
     largest_exponent: float
     standard_error: float
     map_name: str
+    task_lag: int
+    sequences: int
+    step_duration: float | None = None
 
     def __len__(self) -> int:
         return len(self.remedies)
@@ -88,12 +109,24 @@ class Remedies:
         return iter(self.remedies)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, for JSON."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        """All fields, and times in ms by remedy where the length of a step is known, for JSON."""
+        out = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if self.step_duration is not None:
+            times = {r.id: r.ms(self.step_duration) for r in self.remedies}
+            keys = ("before", "predicted", "after")
+            out["ms"] = {name: dict(zip(keys, t, strict=True)) for name, t in times.items() if t is not None}
+        return out
 
     def __str__(self) -> str:
         head = f"{self.map_name}: largest exponent {self.largest_exponent:.4f} +- {self.standard_error:.4f} nats/step"
-        parts = [head, *(str(r) for r in self.remedies)]
+        parts = [head]
+        for remedy in self.remedies:
+            parts.append(str(remedy))
+            times = remedy.ms(self.step_duration)
+            if times is not None:
+                parts.append("  in ms: {:.4g} before, {:.4g} predicted, {:.4g} after".format(*times))
         if not self.remedies:
             parts.append("Nothing to change.")
-        return "\n".join([*parts, *(f"Fine: {line}" for line in self.healthy)])
+        return "\n".join(
+            [*parts, *(f"Fine: {line}" for line in self.healthy), *(f"Skipped: {line}" for line in self.skipped)]
+        )

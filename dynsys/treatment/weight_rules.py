@@ -12,7 +12,7 @@ from dynsys.gradients import gradient_spectrum
 from dynsys.maps import Map
 from dynsys.orbits import orbit_columns
 from dynsys.treatment.patient import Patient
-from dynsys.treatment.remedy import Remedy
+from dynsys.treatment.remedy import Remedy, Skipped
 from dynsys.types import Array
 
 LARGEST = 256
@@ -24,14 +24,15 @@ PEAK_LAG = 50
 
 def orthogonal(patient: Patient) -> Remedy | str:
     """An orthogonal recurrent matrix where an ungated network forgets sooner than its task asks."""
-    cell = _plain(patient)
+    cell = plain_cell(patient)
     if cell is None:
-        return "recurrent matrix: the network is gated or has several layers; orthogonal weights are for plain ones"
-    lyapunov = patient.lyapunov
-    largest, error = float(lyapunov.exponents[0]), float(lyapunov.standard_errors[0])
-    memory = -1.0 / largest if largest < 0 else math.inf
-    if largest + 2 * error >= 0 or memory >= patient.task_lag:
-        return f"recurrent matrix: differences last {memory:.3g} steps, the task's lag is {patient.task_lag}"
+        return Skipped(
+            "recurrent matrix: the network is gated or has several layers; orthogonal weights are for plain ones"
+        )
+    memory = forgets(patient)
+    if isinstance(memory, str):
+        return memory
+    largest = float(patient.lyapunov.exponents[0])
     u, _, vt = np.linalg.svd(cell.U)
     changed = patient.with_cells([dataclasses.replace(cell, U=u @ vt)])
     n = cell.U.shape[0]
@@ -61,7 +62,7 @@ def critical_gain(patient: Patient) -> Remedy | str:
     from dynsys.errors import AnalysisError
     from dynsys.random_networks import mean_field
 
-    cell = _plain(patient)
+    cell = plain_cell(patient)
     lyapunov = patient.lyapunov
     largest, error = float(lyapunov.exponents[0]), float(lyapunov.standard_errors[0])
     if cell is None or largest - 2 * error <= 0:
@@ -78,7 +79,7 @@ def critical_gain(patient: Patient) -> Remedy | str:
 
         scale = float(brentq(growth, 1e-3, 1.0, xtol=1e-6)) if growth(1.0) > 0 else 1.0 / gain
     except (AnalysisError, ValueError):
-        return "gain: the theory of random networks does not cover this activation at this gain"
+        return Skipped("gain: the theory of random networks does not cover this activation at this gain")
     changed = patient.with_cells([dataclasses.replace(cell, U=scale * cell.U)])
     after = changed.lyapunov
     return Remedy(
@@ -99,9 +100,9 @@ def critical_gain(patient: Patient) -> Remedy | str:
 
 def clipped_singular_values(patient: Patient) -> Remedy | str:
     """Clip singular values to one where differences grow for a while before they fade."""
-    cell = _plain(patient)
+    cell = plain_cell(patient)
     if cell is None:
-        return "transient growth: the bound is for plain networks of one layer"
+        return Skipped("transient growth: the bound is for plain networks of one layer")
     lags = [lag for lag in (1, 2, 3, 5, 8, 12, 20, 30, PEAK_LAG) if lag <= patient.task.length]
     peak = _peak(patient, lags)
     if patient.lyapunov.exponents[0] >= 0:
@@ -128,7 +129,17 @@ def clipped_singular_values(patient: Patient) -> Remedy | str:
     )
 
 
-def _plain(patient: Patient) -> Any | None:
+def forgets(patient: Patient) -> float | str:
+    """How many steps differences last, where that is less than the task asks; else that they last."""
+    lyapunov = patient.lyapunov
+    largest, error = float(lyapunov.exponents[0]), float(lyapunov.standard_errors[0])
+    memory = -1.0 / largest if largest < 0 else math.inf
+    if largest + 2 * error >= 0 or memory >= patient.task_lag:
+        return f"recurrent matrix: differences last {memory:.3g} steps, the task's lag is {patient.task_lag}"
+    return memory
+
+
+def plain_cell(patient: Patient) -> Any | None:
     """The cell of a plain one-layer network with a slope of at most one, of a size to measure whole; else None."""
     cells = patient.cells
     if cells is None or len(cells) != 1 or type(cells[0]).__name__ not in ("Elman", "IRNN"):
@@ -151,7 +162,8 @@ def _pre_activations(patient: Patient, cell: Any) -> Array:
 def _mean_log_slope(patient: Patient, cell: Any) -> float:
     """Mean of log s'(a) over units, in the stationary state: after the first steps, sequences run on without reset."""
     f: Map = patient.f
-    inputs = patient.task.inputs.swapaxes(0, 1).reshape(-1, patient.task.inputs.shape[2])
+    given = patient.task.inputs
+    inputs = given.swapaxes(0, 1).reshape(given.shape[0] * given.shape[1], given.shape[2])
     steps = max(len(inputs), 2000)
     driving = inputs[np.resize(np.arange(len(inputs)), steps)][:, np.newaxis]
     start = np.zeros((f.state_size, 1)) if f.initial_state is None else f.initial_state[:, np.newaxis]

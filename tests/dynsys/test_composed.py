@@ -37,6 +37,9 @@ MAPS: dict[str, Callable[[], Any]] = {
     "stack-with-skips": lambda: dynsys.stack(
         gru(3, 2), cells.LSTM.random(2, 5), cells.Elman.random(4, 4), skip=True, show="all"
     ),
+    "stack-with-residuals": lambda: dynsys.stack(
+        gru(3, 2), cells.LSTM.random(3, 3), cells.Elman.random(3, 3), residual=True, show="all"
+    ),
     "deep-input": lambda: dynsys.deepen(gru(4, 3), input=[cells.Dense.random(5, 2), cells.Dense.random(3, 5)]),
     "deep-transition": lambda: dynsys.deepen(
         cells.LSTM.random(3, 2), transition=cells.Dense(W=matrix(5, 3), V=matrix(3, 5), residual=1.0)

@@ -11,7 +11,7 @@ import pytest
 
 import cells
 import dynsys
-from dynsys.errors import AnalysisError
+from dynsys.errors import AnalysisError, InputError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -88,3 +88,22 @@ def test_layers_keep_their_own() -> None:
 def test_where_paths_cannot_be_told_it_is_said() -> None:
     with pytest.raises(AnalysisError, match="own path"):
         dynsys.gate_time_constants(dynsys.as_map(lambda h: np.cumsum(np.sin(h), axis=0), 2))
+
+
+def test_times_in_ms_where_a_step_has_a_length() -> None:
+    cell = cells.LSTM.random(4, 2, seed=0)
+    times = dynsys.gate_time_constants(cell, step_duration=0.02)
+    np.testing.assert_allclose(times.to_dict()["time_constants_ms"], 20 * times.time_constants, rtol=1e-14)
+    assert f"{20 * times.time_constants.max():.4g} ms" in str(times)
+    assert "time_constants_ms" not in dynsys.gate_time_constants(cell).to_dict()
+    with pytest.raises(InputError, match="step_duration"):
+        dynsys.gate_time_constants(cell, step_duration=-1.0)
+
+
+def test_hard_gates_that_close_have_a_time_constant_of_zero_and_no_interval() -> None:
+    cell = cells.LSTM.random(2, 1, seed=0, gate_activation="hard_sigmoid")
+    shut = dataclasses.replace(cell, b_f=np.array([[-2.9], [5.0]]), W_f=np.array([[4.0], [0.0]]))
+    times = dynsys.gate_time_constants(shut, None, np.random.default_rng(0).standard_normal((60, 3, 1)))
+    assert times.time_constants.tolist() == [0.0, np.inf]
+    assert np.isnan(times.interval[0]).all()
+    assert "forget-bias" not in {r.id for r in dynsys.remedies(shut, np.zeros((30, 2, 1)))}
