@@ -145,6 +145,11 @@ class Graph:
     def _operators(self) -> dict[Any, SparseOperator]:
         return {}
 
+    @cached_property
+    def known_spectra(self) -> dict[Any, Any]:
+        """What `spectrum` has found already, by (normalization, tol, seed)."""
+        return {}
+
     def subgraph(self, keep: Any) -> Graph:
         """The graph on some of the nodes, in the given order: (k,) indices, or a mask (n,)."""
         keep = np.asarray(keep)
