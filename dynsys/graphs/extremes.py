@@ -128,7 +128,7 @@ def spectrum(
     if not 0 < tol < 1:
         raise InputError(f"`tol` is a residual between 0 and 1, got {tol}.")
     seeds.generator(seed)
-    known = graph.known_spectra
+    known: dict[tuple[str, float, int], GraphSpectrum] = graph.known_spectra
     key = (normalization, tol, seed)
     if key not in known:
         known[key] = _spectrum(graph, normalization, tol, seed)
@@ -138,9 +138,8 @@ def spectrum(
 def _spectrum(graph: Graph, normalization: str, tol: float, seed: int) -> GraphSpectrum:
     twin = graph.known_spectra.get(("sym+loops", tol, seed))
     if normalization == "row+loops" and twin is not None:
-        return replace(
-            twin, normalization=normalization, norm=_norm(graph, normalization, tol, seeds.generator(seed))
-        )  # the same eigenvalues
+        norm = _norm(graph, normalization, tol, seeds.generator(seed))
+        return replace(twin, normalization=normalization, norm=norm)  # the same eigenvalues
     rng = seeds.generator(seed)
     symmetric = "sym" if normalization == "sym" else "sym+loops"
     space = TrivialSpace.of(graph, symmetric)

@@ -9,9 +9,11 @@ from typing import final
 import numpy as np
 
 from dynsys import seeds
+from dynsys.propagate.blocks_of_tangents import pull, push
 from dynsys.propagate.gap import Gap
 from dynsys.propagate.layers import Layer
 from dynsys.propagate.operator import Propagator
+from dynsys.propagate.singular_values import Leading, leading
 from dynsys.types import AnyArray, Array
 
 Product = Callable[[AnyArray], AnyArray]
@@ -42,13 +44,34 @@ class LayerJacobian:
 
     def pull(self, B: AnyArray) -> AnyArray:
         """J^T B for a cotangent (n, e): (n, d)."""
-        out = B if self._slopes is None else B * self._slopes
+        out = self.bent(B)
         back = None if self._W is None else self._W.T.astype(B.dtype)
         if back is not None and back.shape[0] < back.shape[1]:
             out = self._back(out) @ back  # the sparse product where there are fewer features
         else:
             out = self._back(out if back is None else out @ back)
         return out if self._r == 0 else out + np.asarray(self._r, B.dtype) * B
+
+    def bent(self, B: AnyArray) -> AnyArray:
+        """s'(Z) B, entry by entry: the cotangent of Z = A H W."""
+        return B if self._slopes is None else B * self._slopes
+
+    def leading(self, k: int, seed: int, tol: float) -> Leading:
+        """The k largest singular values, with errors."""
+        n, d = self.shape
+        e = d if self._W is None else self._W.shape[1]
+        layer = Layer(W=self._W, residual=self._r)
+        multiply, back = self._A.product(), self._A.transposed.product()
+
+        def pushed(V: Array) -> Array:
+            tangents = np.ascontiguousarray(V.reshape(n, d, -1).transpose(0, 2, 1))
+            return push(multiply, layer, self._slopes, tangents).transpose(0, 2, 1).reshape(n * e, -1)
+
+        def pulled(U: Array) -> Array:
+            cotangents = np.ascontiguousarray(U.reshape(n, e, -1).transpose(0, 2, 1))
+            return pull(back, layer, self._slopes, cotangents).transpose(0, 2, 1).reshape(n * d, -1)
+
+        return leading(pushed, pulled, (n * e, n * d), k, seed=seed, tol=tol)
 
     def rms(self) -> float:
         """|J|_F / sqrt(n d), exactly: sum_ij s'(Z)_ij^2 (sum_k A_ik^2) (sum_l W_lj^2), and what r adds."""
