@@ -49,7 +49,7 @@ class LayerGains:
             return Gains(math.nan, math.nan, None)
         J = LayerJacobian(self._A, layer, slopes(self._A, state, product, layer), width, self._multiply, self._back)
         small = state.T.size <= SMALL
-        found = J.leading(self._count, self._seed, 1e-8 if small else 1e-4) if with_leading else None
+        found = J.leading(self._count, self._seed, 1e-8 if small else 1e-3) if with_leading else None
         gain = math.nan
         if layer.linear and self._A.symmetric:
             gain = linear_gain(self._A, layer, self._gap)

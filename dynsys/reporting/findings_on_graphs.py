@@ -215,8 +215,8 @@ def _without_weights(study: GraphStudy) -> Iterator[Finding]:
 
 def _probe_method(study: GraphStudy, name: str) -> str:
     train = len(np.asarray(study.signals.train))
-    said = f"{name}. Ridge classifier on each layer, learnt on {plural(train, 'node')} of the split `train`, tested on"
-    return f"{said} `test`."
+    said = f"{name[0].upper()}{name[1:]}. Ridge classifier on each layer, learnt on {plural(train, 'node')}"
+    return f"{said} of the split `train`, tested on `test`."
 
 
 def _binomial(accuracy: float, study: GraphStudy) -> float | None:
@@ -335,7 +335,7 @@ def _notes(study: GraphStudy) -> Iterator[Finding]:
             shown="",
             method="",
             meaning=" ".join(f"{reason[0].upper()}{reason[1:]}." for reason in study.left_out),
-            advice="A larger --budget-seconds, if it was the time.",
+            advice="A larger --budget-seconds, where it was the time; else the function that is named, in Python.",
             section="graph",
         )
 

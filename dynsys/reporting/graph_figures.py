@@ -131,6 +131,17 @@ def spectrum_density(study: GraphStudy) -> Figure | None:
     )
 
 
+def _by_layer(plane: Any, label: str = "layer") -> None:
+    """Whole numbers only on the axis of layers (or hops)."""
+    plane.set_xlabel(label)
+    plane.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _marks(depth: int) -> dict[str, Any]:
+    """Dots where the layers are few, so that it shows that nothing is measured in between."""
+    return {"marker": "o", "ms": 3.5} if depth <= 12 else {}
+
+
 def collapse(study: GraphStudy) -> Figure | None:
     """Distance and energy by layer against the bound."""
     run = study.propagation
@@ -144,15 +155,16 @@ def collapse(study: GraphStudy) -> Figure | None:
         if bounded:
             left.plot(layers[seen], bound[seen] / NATS, color=COLOURS[1], ls="--", lw=1.1, label="bound on $d_M$")
         _curve(left, layers, run.log_norm - run.log_norm[0], GREY, "size $|H|$", run.spread, "log_norm")
-        left.set_xlabel("layer")
+        _by_layer(left)
         left.set_ylabel("log₁₀, first size = 0")
         left.legend(loc="best")
         shown = run.rayleigh
-        right.plot(layers, shown, color=COLOURS[2], label="Rayleigh quotient $E/|H|^2$")
-        right.plot(layers, run.mad, color=COLOURS[3], label="MAD of neighbours")
+        dots = _marks(run.depth)
+        right.plot(layers, shown, color=COLOURS[2], label="Rayleigh quotient $E/|H|^2$", **dots)
+        right.plot(layers, run.mad, color=COLOURS[3], label="MAD of neighbours", **dots)
         if np.isfinite(run.probe).any():
-            right.plot(layers, run.probe, color=COLOURS[4], label="accuracy of a linear probe")
-        right.set_xlabel("layer")
+            right.plot(layers, run.probe, color=COLOURS[4], label="accuracy of a linear probe", **dots)
+        _by_layer(right)
         right.set_ylim(bottom=0)
         right.legend(loc="best")
         svg = figure_svg(canvas)
@@ -173,7 +185,7 @@ def _curve(
     plane: Any, x: Any, y: Array, colour: str, label: str, spread: dict[str, Array], name: str = "log_distance"
 ) -> None:
     finite = np.isfinite(y)
-    plane.plot(x[finite], y[finite] / NATS, color=colour, label=label)
+    plane.plot(x[finite], y[finite] / NATS, color=colour, label=label, **_marks(len(x) - 1))
     if name in spread:
         wide = spread[name][finite]
         plane.fill_between(x[finite], (y[finite] - wide) / NATS, (y[finite] + wide) / NATS, color=colour, alpha=0.2)
@@ -188,10 +200,11 @@ def frequencies(study: GraphStudy) -> Figure | None:
         return None
     layers = np.arange(run.depth + 1)
     said = []
-    with drawing(6.8, 3.2) as canvas:
+    both = known.any() and ranked.any()
+    with drawing(6.8 if both else 4.6, 3.2 if known.any() else 2.6) as canvas:
         # A panel without data is left out.
         panels = [canvas.add_subplot(1, int(known.any()) + int(ranked.any()), 1)]
-        if known.any() and ranked.any():
+        if both:
             panels.append(canvas.add_subplot(1, 2, 2))
         if known.any():
             left = panels[0]
@@ -199,7 +212,7 @@ def frequencies(study: GraphStudy) -> Figure | None:
             shares = np.clip(run.band_energy[known].T, 0, None)
             left.stackplot(layers[known], shares, labels=labels, colors=[COLOURS[k % 6] for k in (3, 1, 5, 2, 0)])
             left.set_ylim(0, 1)
-            left.set_xlabel("layer")
+            _by_layer(left)
             left.set_ylabel("share of $|H|^2$")
             handles, names = left.get_legend_handles_labels()
             canvas.legend(handles, names, loc="outside lower center", ncols=5, title="eigenvalues of $A$")
@@ -213,34 +226,49 @@ def frequencies(study: GraphStudy) -> Figure | None:
             stable = np.isfinite(run.stable_rank)
             right.plot(layers[stable], run.stable_rank[stable], "s-", color=COLOURS[1], label="stable rank", mfc="none")
             right.set_yscale("log")
-            right.set_xlabel("layer")
+            _by_layer(right)
             right.legend(loc="best")
             said.append("how many directions the signal still has.")
         svg = figure_svg(canvas)
     return Figure(
         id="frequencies",
         svg=svg,
+        width=1.0 if both else 0.7,
         alt="What the signal is made of, by layer: " + " ".join(said),
         caption=(f"Left: {said[0]} Right: {said[1]}" if len(said) == 2 else f"By layer: {said[0]}"),
     )
 
 
 def gradients(study: GraphStudy) -> Figure | None:
-    """A gradient on its way back, and the gains of the layers."""
+    """A gradient on its way back, for signals and for weights, and how much of it tells nodes apart."""
     run = study.propagation
     if not np.isfinite(run.log_gradient_norm).any():
         return None
     layers = np.arange(run.depth + 1)
-    with drawing(6.8, 2.7) as canvas:
+    with drawing(6.8, 2.9) as canvas:
         left, right = canvas.subplots(1, 2)
         finite = np.isfinite(run.log_gradient_norm)
-        left.plot(layers[finite], run.log_gradient_norm[finite] / NATS, color=COLOURS[0])
+        left.plot(
+            layers[finite],
+            run.log_gradient_norm[finite] / NATS,
+            color=COLOURS[0],
+            label="for the signal $H_l$",
+            **_marks(run.depth),
+        )
+        weights, dots = run.log_weight_gradient, _marks(run.depth)
+        live = np.isfinite(weights)
+        if live.any():
+            shown = (weights[live] - weights[live].max()) / NATS
+            left.plot(
+                layers[live], shown, color=COLOURS[2], ls="-.", label="for the weights $W_l$, largest set to 0", **dots
+            )
+            left.legend(loc="best")
         left.axhline(0, color=GREY, lw=0.8)
-        left.set_xlabel("layer (the gradient comes from the right)")
+        _by_layer(left, "layer (the gradient comes from the right)")
         left.set_ylabel("size of the gradient, log₁₀")
         right.plot(layers, run.gradient_collapse, color=COLOURS[1], label="gradient: $d_M$ / size")
         right.plot(layers, run.relative_distance, color=COLOURS[0], ls="--", label="signal: $d_M$ / size")
-        right.set_xlabel("layer")
+        _by_layer(right)
         right.set_ylim(0, 1.05)
         right.legend(loc="best")
         svg = figure_svg(canvas)
@@ -249,10 +277,60 @@ def gradients(study: GraphStudy) -> Figure | None:
         svg=svg,
         alt=f"A gradient of size 1 at the last layer has size {number(float(run.gradient_norm[0]), 3)} at the input.",
         caption=(
-            "A random gradient of size 1 at the last layer, carried back to the input. Right: how much of it, and of "
-            "the signal, lies outside the collapse subspace: at the far end both have lost what tells nodes apart."
+            "A random gradient of size 1 at the last layer, carried back to the input. Left: its size for the signal "
+            "at each layer, and for the weights of each layer (where a layer has none, for W = I). Right: how much of "
+            "it, and of the signal, lies outside the collapse subspace."
         ),
     )
+
+
+def exponents(study: GraphStudy) -> Figure | None:
+    """The Lyapunov spectra over layers, beside what theory says."""
+    if not study.exponents:
+        return None
+    with drawing(6.8 if len(study.exponents) > 1 else 4.6, 2.9) as canvas:
+        planes = canvas.subplots(1, len(study.exponents), squeeze=False)[0]
+        for plane, run in zip(planes, study.exponents, strict=True):
+            found = run.measured
+            index = np.arange(1, found.k + 1)
+            live = np.isfinite(found.exponents)
+            plane.axhline(0, color=GREY, lw=0.9)
+            if np.isfinite(run.exact).any():
+                plane.plot(index, run.exact, "_", color=COLOURS[1], ms=11, mew=1.6, label="closed form")
+            plane.errorbar(
+                index[live], found.exponents[live], yerr=2 * found.standard_errors[live], fmt="o", ms=3.8,
+                color=COLOURS[0], elinewidth=1.0, capsize=2, label="measured",
+            )  # fmt: skip
+            if np.isfinite(found.transverse):
+                label = "outside the collapse subspace"
+                plane.axhline(found.transverse, color=COLOURS[2], lw=1.1, ls="--", label=label)
+            plane.set_title({"tied": "one layer repeated", "random": "fresh random weights"}[run.name])
+            _by_layer(plane, "index")
+        planes[0].set_ylabel("exponent (nats per layer)")
+        named: dict[str, Any] = {}
+        for plane in planes:
+            handles, names = plane.get_legend_handles_labels()
+            named |= dict(zip(names, handles, strict=True))
+        canvas.legend(named.values(), named.keys(), loc="outside lower center", ncols=3)
+        svg = figure_svg(canvas)
+    return Figure(
+        id="exponents",
+        svg=svg,
+        width=1.0 if len(study.exponents) > 1 else 0.7,
+        alt="Lyapunov exponents over layers: "
+        + "; ".join(f"{run.what}: {number(float(run.measured.exponents[0]))}" for run in study.exponents),
+        caption=(
+            "Lyapunov exponents over layers, with bars of two standard errors: above zero small differences grow from "
+            "layer to layer, below it they die out. "
+            + " ".join(
+                f"{side}: {run.what}." for side, run in zip(_sides(len(study.exponents)), study.exponents, strict=True)
+            )
+        ),
+    )
+
+
+def _sides(count: int) -> tuple[str, ...]:
+    return ("Left", "Right") if count == 2 else ("Here",)
 
 
 def squashing(study: GraphStudy) -> Figure | None:
@@ -263,13 +341,13 @@ def squashing(study: GraphStudy) -> Figure | None:
     with drawing(6.8, 2.7) as canvas:
         left, right = canvas.subplots(1, 2)
         left.bar(result.hops, result.shares, color=COLOURS[0], width=0.7)
-        left.set_xlabel("distance (hops)")
+        _by_layer(left, "distance (hops)")
         left.set_ylabel("share of all influence")
         finite = np.isfinite(result.log_total)
         per_node, bound = result.log_per_node, result.log_bound - np.log(result.nodes_at)
         right.plot(result.hops[finite], per_node[finite] / NATS, "o-", color=COLOURS[0], label="measured")
         right.plot(result.hops, bound / NATS, "--", color=COLOURS[1], label="topological bound")
-        right.set_xlabel("distance (hops)")
+        _by_layer(right, "distance (hops)")
         right.set_ylabel("influence of one node, log₁₀")
         right.legend(loc="best")
         svg = figure_svg(canvas)
@@ -279,7 +357,8 @@ def squashing(study: GraphStudy) -> Figure | None:
         alt=f"Influence comes from {result.reach:.2f} hops away on average, after {result.depth} layers.",
         caption=(
             f"Left: from how far the output at a node is influenced after {plural(result.depth, 'layer')}. Right: the "
-            "influence of a single node at each distance, and what the graph alone allows."
+            "influence of a single node at each distance, and what the graph alone allows"
+            + ("; without weights and activations the two are equal." if study.network is None else ".")
         ),
     )
 
@@ -313,6 +392,7 @@ FIGURES: dict[str, Callable[[GraphStudy], Figure | None]] = {
     "collapse": collapse,
     "frequencies": frequencies,
     "gradients": gradients,
+    "exponents": exponents,
     "squashing": squashing,
     "remedies": remedies,
 }

@@ -128,7 +128,7 @@ def _facts(study: GraphStudy) -> tuple[tuple[str, str], ...]:
     facts = [
         ("Nodes", f"{study.graph.n_nodes:,}".replace(",", " ")),
         ("Edges", f"{study.graph.n_edges:,}".replace(",", " ")),
-        ("Features", " → ".join(str(w) for w in _changes(run.widths))),
+        ("Features", "→".join(str(w) for w in _changes(run.widths))),
         ("Layers", str(run.depth)),
         ("Normalisation", run.normalization),
         ("Precision", run.dtype),
@@ -205,6 +205,7 @@ def _data(
         "density": study.density,
         "bottlenecks": study.narrow,
         "homophily": study.homophily,
+        "layer_exponents": {run.name: run for run in study.exponents} or None,
     }
     data |= {name: value for name, value in optional.items() if value is not None}
     if study.left_out:
