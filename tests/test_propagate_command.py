@@ -105,6 +105,16 @@ def test_string_names_labels_and_sparse_features(folder: Path) -> None:
         (("negative.csv",), "negative"),
         (("nan.csv",), "finite"),
         (("directed.graphml",), "--symmetrise"),
+        (("header.csv",), "has a header, but no edges"),
+        (("text.csv",), "numbers; one is 'abc'"),
+        (("huge.csv",), "more than a float can hold"),
+        (("folder",), "is a folder"),
+        (("text.npz",), "no NumPy file at all"),
+        (("cut.npz",), "not a zip file"),
+        (("graph.csv", "--features", "objects.npz"), "Python objects"),
+        (("graph.csv", "--features", "labelled.npz"), "needs a class for each"),
+        (("graph.csv", "--features", "classes.npz"), "whole numbers or names"),
+        (("graph.csv", "--budget-seconds", "nan"), "not a number of seconds"),
     ],
 )
 def test_mistakes_are_answered_with_one_line(folder: Path, arguments: tuple[str, ...], words: str) -> None:
@@ -112,6 +122,16 @@ def test_mistakes_are_answered_with_one_line(folder: Path, arguments: tuple[str,
     (folder / "negative.csv").write_text("0,1,-1\n1,2,1\n")
     (folder / "nan.csv").write_text("0,1,nan\n1,2,1\n")
     nx.write_graphml(nx.DiGraph([(0, 1), (1, 2)]), folder / "directed.graphml")
+    (folder / "header.csv").write_text("source,target\n")
+    (folder / "text.csv").write_text("0,1,abc\n1,2,1\n")
+    (folder / "huge.csv").write_text("0,1,1e308\n1,2,1e308\n")
+    (folder / "folder").mkdir()
+    (folder / "text.npz").write_text("no archive")
+    (folder / "cut.npz").write_bytes((folder / "X.npz").read_bytes()[:200])
+    np.savez(folder / "objects.npz", features=np.ones((12, 3)).astype(object))
+    split = {"train_idx": np.arange(4), "test_idx": np.arange(4, 9)}
+    np.savez(folder / "labelled.npz", features=np.ones((12, 3)), labels=np.zeros(11, int), **split)
+    np.savez(folder / "classes.npz", features=np.ones((12, 3)), labels=np.full(12, 0.5), **split)
     known = {p.name for p in folder.iterdir()} | {"missing.csv"}
     given = [folder / a if a in known else a for a in arguments]
     result = run(*given, "--quick")
@@ -124,6 +144,56 @@ def test_a_graph_network_is_sent_to_the_right_command(folder: Path) -> None:
     result = CliRunner().invoke(main, ["report", str(folder / "net.npz"), "--out", str(folder / "r")])
     assert result.exit_code == 2
     assert "dynsys propagate GRAPH MODEL" in result.output
+
+
+def test_features_and_labels_in_other_shapes(folder: Path) -> None:
+    """A plain .npy file; names of classes, and classes in a column, as whole numbers have them."""
+    np.save(folder / "X.npy", np.load(folder / "X.npz")["features"])
+    said = [run(folder / "graph.csv", "--features", folder / f"X.np{e}", "--quick", "--json").stdout for e in "yz"]
+    assert json.loads(said[0])["energy"] == json.loads(said[1])["energy"]
+    classes, split = np.repeat([0, 1], 6), {"train_idx": np.array([0, 1, 10, 11]), "test_idx": np.arange(2, 10)}
+    probes = []
+    for labels in (classes, classes[:, np.newaxis], classes.astype(float), np.array(["left", "right"])[classes]):
+        np.savez(folder / "full.npz", features=np.eye(12), labels=labels, **split)
+        result = run(folder / "graph.csv", "--features", folder / "full.npz", "--depth", 3, "--quick", "--json")
+        probes.append(json.loads(result.stdout)["probe"])
+    assert probes[0] == probes[1] == probes[2] == probes[3]
+    assert probes[0][3] == 1.0
+    np.savez(folder / "full.npz", features=np.eye(12), labels=classes)
+    result = run(folder / "graph.csv", "--features", folder / "full.npz", "--depth", 3, "--quick")
+    assert "no nodes to learn from" in result.output
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["one", "none", "zeros", "dead", "huge", "hairline", "strong", "seed"])
+def test_strange_graphs_and_signals_have_reports(folder: Path, name: str) -> None:
+    """One node; no edges; a signal of zeros; weights of zeros; signals and weights near the ends of floats."""
+    graph, more = folder / "graph.csv", []
+    X, W = np.load(folder / "X.npz")["features"], np.eye(3)
+    if name in ("one", "none"):
+        graph = folder / "nodes.graphml"
+        nx.write_graphml(nx.empty_graph(1 if name == "one" else 5), graph)
+    elif name == "hairline":
+        (folder / "graph.csv").write_text("0,1,1e-308\n1,2,1e-300\n")
+    elif name in ("dead", "strong"):
+        np.savez(
+            folder / "net.npz", **{"conv1.lin.weight": (0.0 if name == "dead" else 1e200) * W, "conv1.bias": 0 * X[0]}
+        )
+        more = [folder / "net.npz", "--features", folder / "X.npz", "--nonlinearity", "relu"]
+    elif name != "seed":
+        np.savez(folder / "X.npz", features=X * {"zeros": 0.0, "huge": 1e300}[name])
+        more = ["--features", folder / "X.npz"]
+    seed = 10**30 if name == "seed" else 0
+    result = run(
+        graph, *more, "--depth", 4, "--out", folder / "r", "--format", "html", "--format", "json", "--seed", seed
+    )
+    assert result.exit_code == 0, result.output
+    ids = {finding["id"] for finding in json.loads((folder / "r" / "report.json").read_text())["findings"]}
+    if name in ("one", "none"):
+        assert "nothing-propagates" in ids
+        assert "no edges: nothing is propagated" in result.output
+    assert ("signal-dies" in ids) == (name in ("zeros", "dead"))
+    assert "bound-exceeded" not in ids
 
 
 def findings(folder: Path, *arguments: object) -> tuple[str, dict[str, dict[str, object]]]:

@@ -76,9 +76,14 @@ class LayerJacobian:
     def rms(self) -> float:
         """|J|_F / sqrt(n d), exactly: sum_ij s'(Z)_ij^2 (sum_k A_ik^2) (sum_l W_lj^2), and what r adds."""
         n, d = self.shape
+        # In units of the largest weight: its square may be more than a float can hold.
+        unit = max(1.0 if self._W is None else float(np.abs(self._W).max(initial=0.0)), abs(self._r))
+        if unit == 0:
+            return 0.0
+        W, r = None if self._W is None else self._W / unit, self._r / unit
         rows = np.asarray(self._A.matrix.power(2).sum(axis=1)).ravel()
-        columns = np.ones(d) if self._W is None else np.square(self._W).sum(axis=0)
-        diagonal = np.ones(d) if self._W is None else np.diagonal(self._W) if self._r else columns
+        columns = np.full(d, unit**-2) if W is None else np.square(W).sum(axis=0)
+        diagonal = np.full(d, 1 / unit) if W is None else np.diagonal(W) if r else columns
         on = self._A.matrix.diagonal()
         if self._slopes is None:
             squares, trace = float(rows.sum() * columns.sum()), float(on.sum() * diagonal.sum())
@@ -88,8 +93,8 @@ class LayerJacobian:
                 squares = float(np.einsum("i,ij,ij,j->", rows, slopes, slopes, columns, optimize=False))
             else:
                 squares = float(rows @ (slopes @ columns))
-            trace = float(on @ (slopes @ diagonal)) if self._r else 0.0
-        return math.sqrt((squares + 2 * self._r * trace + self._r**2 * n * d) / (n * d))
+            trace = float(on @ (slopes @ diagonal)) if r else 0.0
+        return unit * math.sqrt((squares + 2 * r * trace + r**2 * n * d) / (n * d))
 
     def gain(self, dtype: object, seed: int, tol: float = 1e-10, most: int = 300) -> float:
         """The largest singular value, from below, by Golub-Kahan bidiagonalisation.

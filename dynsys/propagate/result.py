@@ -164,8 +164,10 @@ class Propagation:
         return fields | {name: getattr(self, name) for name in derived} | {"bound_holds": self.bound_holds}
 
     def __str__(self) -> str:
+        counts = ((len(self.nodes), "node"), (self.depth, "layer"))
+        nodes, layers = (f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
         lines = [
-            f"{self.name} on {len(self.nodes)} nodes, normalisation {self.normalization}, {self.depth} layers",
+            f"{self.name} on {nodes}, normalisation {self.normalization}, {layers}",
             f"lambda_2 {self.lambda_2:.6f}, lambda_min {self.lambda_min:.6f} (+- {self.lambda_error:.1e})",
         ]
         shown = sorted({round(i) for i in np.linspace(0, self.depth, min(self.depth + 1, ROWS))})

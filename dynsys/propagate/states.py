@@ -192,7 +192,8 @@ def rescaled(state: State) -> State:
     if top > 0 and math.isfinite(top):
         state.C, state.log_c = state.C / top, state.log_c + math.log(top)
     sample = state.T[:: max(1, len(state.T) // 512)].astype(np.float64)
-    size = math.sqrt(float(np.mean(sample * sample))) if sample.size else 0.0
+    with np.errstate(over="ignore"):  # inf is out of range too
+        size = math.sqrt(float(np.mean(sample * sample))) if sample.size else 0.0
     if size == 0.0 or not SMALLEST <= size <= LARGEST:
         size = max((float(np.abs(state.T[rows]).max(initial=0.0)) for rows in blocks(*state.T.shape)), default=0.0)
         if size > 0 and math.isfinite(size) and not SMALLEST <= size <= LARGEST:

@@ -45,6 +45,20 @@ def _collapse(study: GraphStudy) -> Iterator[Finding]:
             section="collapse",
         )
         return
+    if not study.graph.n_edges:
+        yield Finding(
+            id="nothing-propagates",
+            severity="warning",
+            title="The graph has no edges: nothing is propagated",
+            value=0,
+            uncertainty=None,
+            shown=f"{plural(study.graph.n_nodes, 'node')}, no edge",
+            method="",
+            meaning="Every node is a component of its own, and sees only itself: there is nothing to become alike.",
+            advice="Check how the graph was made; an edge of weight 0 is no edge.",
+            section="graph",
+        )
+        return
     if run.effective_depth is not None:
         yield Finding(
             id="signal-collapses",
@@ -309,7 +323,7 @@ def _parts(study: GraphStudy) -> Iterator[Finding]:
 
 
 def _notes(study: GraphStudy) -> Iterator[Finding]:
-    notes = [*study.propagation.notes, *study.spectrum.notes]
+    notes = [*study.propagation.notes, *study.spectrum.notes, *study.signals.notes]
     if notes:
         yield Finding(
             id="propagation-note",

@@ -9,9 +9,10 @@ import numpy as np
 
 from dynsys.reporting.document import Figure
 from dynsys.reporting.figures import GREY, drawing
+from dynsys.reporting.graph_gradient_figures import by_layer, exponents, gradients, marks
 from dynsys.reporting.graph_study import GraphStudy
 from dynsys.reporting.svg import COLOURS, figure_svg
-from dynsys.reporting.wording import number, plural
+from dynsys.reporting.wording import minus, number, plural
 from dynsys.types import Array, Integers
 
 DRAWN = 400  # nodes of a drawing
@@ -30,7 +31,7 @@ def graph_drawing(study: GraphStudy) -> Figure | None:
     drawn = nx.Graph()
     drawn.add_nodes_from(range(part.n_nodes))
     drawn.add_edges_from(part.edges.T.tolist())
-    places = nx.spring_layout(drawn, seed=study.seed, iterations=60)
+    places = nx.spring_layout(drawn, seed=study.seed % 2**32, iterations=60)
     at = np.array([places[i] for i in range(part.n_nodes)])
     narrow = set()
     if study.narrow is not None:
@@ -97,7 +98,7 @@ def _coloured(study: GraphStudy, keep: Integers) -> Array:
 def spectrum_density(study: GraphStudy) -> Figure | None:
     """The density of eigenvalues with its error band, and the ends."""
     result = study.density
-    if result is None:
+    if result is None or result.trivial_share == 1:
         return None
     with drawing(5.6, 2.7) as canvas:
         plane = canvas.add_subplot()
@@ -109,7 +110,7 @@ def spectrum_density(study: GraphStudy) -> Figure | None:
             (study.spectrum.lambda_min, COLOURS[2], "$\\lambda_{min}$"),
         ):
             if np.isfinite(value):
-                plane.axvline(value, color=colour, lw=1.1, ls="--", label=f"{name} = {value:.4f}")
+                plane.axvline(value, color=colour, lw=1.1, ls="--", label=f"{name} = {minus(f'{value:.4f}')}")
         plane.set_xlabel("eigenvalue of the propagation matrix")
         plane.set_ylabel("density")
         top = float(np.quantile(density, 0.99))
@@ -131,20 +132,11 @@ def spectrum_density(study: GraphStudy) -> Figure | None:
     )
 
 
-def _by_layer(plane: Any, label: str = "layer") -> None:
-    """Whole numbers only on the axis of layers (or hops)."""
-    plane.set_xlabel(label)
-    plane.xaxis.get_major_locator().set_params(integer=True)
-
-
-def _marks(depth: int) -> dict[str, Any]:
-    """Dots where the layers are few, so that it shows that nothing is measured in between."""
-    return {"marker": "o", "ms": 3.5} if depth <= 12 else {}
-
-
 def collapse(study: GraphStudy) -> Figure | None:
     """Distance and energy by layer against the bound."""
     run = study.propagation
+    if run.log_norm[0] == -np.inf:
+        return None
     layers = np.arange(run.depth + 1)
     with drawing(6.8, 3.0) as canvas:
         left, right = canvas.subplots(1, 2)
@@ -155,16 +147,16 @@ def collapse(study: GraphStudy) -> Figure | None:
         if bounded:
             left.plot(layers[seen], bound[seen] / NATS, color=COLOURS[1], ls="--", lw=1.1, label="bound on $d_M$")
         _curve(left, layers, run.log_norm - run.log_norm[0], GREY, "size $|H|$", run.spread, "log_norm")
-        _by_layer(left)
+        by_layer(left)
         left.set_ylabel("log₁₀, first size = 0")
         left.legend(loc="best")
         shown = run.rayleigh
-        dots = _marks(run.depth)
+        dots = marks(run.depth)
         right.plot(layers, shown, color=COLOURS[2], label="Rayleigh quotient $E/|H|^2$", **dots)
         right.plot(layers, run.mad, color=COLOURS[3], label="MAD of neighbours", **dots)
         if np.isfinite(run.probe).any():
             right.plot(layers, run.probe, color=COLOURS[4], label="accuracy of a linear probe", **dots)
-        _by_layer(right)
+        by_layer(right)
         right.set_ylim(bottom=0)
         right.legend(loc="best")
         svg = figure_svg(canvas)
@@ -185,7 +177,7 @@ def _curve(
     plane: Any, x: Any, y: Array, colour: str, label: str, spread: dict[str, Array], name: str = "log_distance"
 ) -> None:
     finite = np.isfinite(y)
-    plane.plot(x[finite], y[finite] / NATS, color=colour, label=label, **_marks(len(x) - 1))
+    plane.plot(x[finite], y[finite] / NATS, color=colour, label=label, **marks(len(x) - 1))
     if name in spread:
         wide = spread[name][finite]
         plane.fill_between(x[finite], (y[finite] - wide) / NATS, (y[finite] + wide) / NATS, color=colour, alpha=0.2)
@@ -212,7 +204,7 @@ def frequencies(study: GraphStudy) -> Figure | None:
             shares = np.clip(run.band_energy[known].T, 0, None)
             left.stackplot(layers[known], shares, labels=labels, colors=[COLOURS[k % 6] for k in (3, 1, 5, 2, 0)])
             left.set_ylim(0, 1)
-            _by_layer(left)
+            by_layer(left)
             left.set_ylabel("share of $|H|^2$")
             handles, names = left.get_legend_handles_labels()
             canvas.legend(handles, names, loc="outside lower center", ncols=5, title="eigenvalues of $A$")
@@ -226,7 +218,7 @@ def frequencies(study: GraphStudy) -> Figure | None:
             stable = np.isfinite(run.stable_rank)
             right.plot(layers[stable], run.stable_rank[stable], "s-", color=COLOURS[1], label="stable rank", mfc="none")
             right.set_yscale("log")
-            _by_layer(right)
+            by_layer(right)
             right.legend(loc="best")
             said.append("how many directions the signal still has.")
         svg = figure_svg(canvas)
@@ -239,115 +231,21 @@ def frequencies(study: GraphStudy) -> Figure | None:
     )
 
 
-def gradients(study: GraphStudy) -> Figure | None:
-    """A gradient on its way back, for signals and for weights, and how much of it tells nodes apart."""
-    run = study.propagation
-    if not np.isfinite(run.log_gradient_norm).any():
-        return None
-    layers = np.arange(run.depth + 1)
-    with drawing(6.8, 2.9) as canvas:
-        left, right = canvas.subplots(1, 2)
-        finite = np.isfinite(run.log_gradient_norm)
-        left.plot(
-            layers[finite],
-            run.log_gradient_norm[finite] / NATS,
-            color=COLOURS[0],
-            label="for the signal $H_l$",
-            **_marks(run.depth),
-        )
-        weights, dots = run.log_weight_gradient, _marks(run.depth)
-        live = np.isfinite(weights)
-        if live.any():
-            shown = (weights[live] - weights[live].max()) / NATS
-            left.plot(
-                layers[live], shown, color=COLOURS[2], ls="-.", label="for the weights $W_l$, largest set to 0", **dots
-            )
-            left.legend(loc="best")
-        left.axhline(0, color=GREY, lw=0.8)
-        _by_layer(left, "layer (the gradient comes from the right)")
-        left.set_ylabel("size of the gradient, log₁₀")
-        right.plot(layers, run.gradient_collapse, color=COLOURS[1], label="gradient: $d_M$ / size")
-        right.plot(layers, run.relative_distance, color=COLOURS[0], ls="--", label="signal: $d_M$ / size")
-        _by_layer(right)
-        right.set_ylim(0, 1.05)
-        right.legend(loc="best")
-        svg = figure_svg(canvas)
-    return Figure(
-        id="gradients",
-        svg=svg,
-        alt=f"A gradient of size 1 at the last layer has size {number(float(run.gradient_norm[0]), 3)} at the input.",
-        caption=(
-            "A random gradient of size 1 at the last layer, carried back to the input. Left: its size for the signal "
-            "at each layer, and for the weights of each layer (where a layer has none, for W = I). Right: how much of "
-            "it, and of the signal, lies outside the collapse subspace."
-        ),
-    )
-
-
-def exponents(study: GraphStudy) -> Figure | None:
-    """The Lyapunov spectra over layers, beside what theory says."""
-    if not study.exponents:
-        return None
-    with drawing(6.8 if len(study.exponents) > 1 else 4.6, 2.9) as canvas:
-        planes = canvas.subplots(1, len(study.exponents), squeeze=False)[0]
-        for plane, run in zip(planes, study.exponents, strict=True):
-            found = run.measured
-            index = np.arange(1, found.k + 1)
-            live = np.isfinite(found.exponents)
-            plane.axhline(0, color=GREY, lw=0.9)
-            if np.isfinite(run.exact).any():
-                plane.plot(index, run.exact, "_", color=COLOURS[1], ms=11, mew=1.6, label="closed form")
-            plane.errorbar(
-                index[live], found.exponents[live], yerr=2 * found.standard_errors[live], fmt="o", ms=3.8,
-                color=COLOURS[0], elinewidth=1.0, capsize=2, label="measured",
-            )  # fmt: skip
-            if np.isfinite(found.transverse):
-                label = "outside the collapse subspace"
-                plane.axhline(found.transverse, color=COLOURS[2], lw=1.1, ls="--", label=label)
-            plane.set_title({"tied": "one layer repeated", "random": "fresh random weights"}[run.name])
-            _by_layer(plane, "index")
-        planes[0].set_ylabel("exponent (nats per layer)")
-        named: dict[str, Any] = {}
-        for plane in planes:
-            handles, names = plane.get_legend_handles_labels()
-            named |= dict(zip(names, handles, strict=True))
-        canvas.legend(named.values(), named.keys(), loc="outside lower center", ncols=3)
-        svg = figure_svg(canvas)
-    return Figure(
-        id="exponents",
-        svg=svg,
-        width=1.0 if len(study.exponents) > 1 else 0.7,
-        alt="Lyapunov exponents over layers: "
-        + "; ".join(f"{run.what}: {number(float(run.measured.exponents[0]))}" for run in study.exponents),
-        caption=(
-            "Lyapunov exponents over layers, with bars of two standard errors: above zero small differences grow from "
-            "layer to layer, below it they die out. "
-            + " ".join(
-                f"{side}: {run.what}." for side, run in zip(_sides(len(study.exponents)), study.exponents, strict=True)
-            )
-        ),
-    )
-
-
-def _sides(count: int) -> tuple[str, ...]:
-    return ("Left", "Right") if count == 2 else ("Here",)
-
-
 def squashing(study: GraphStudy) -> Figure | None:
     """Influence by distance, and the narrow edges."""
     result = study.influence
-    if result is None:
+    if result is None or not np.isfinite(result.reach):
         return None
     with drawing(6.8, 2.7) as canvas:
         left, right = canvas.subplots(1, 2)
         left.bar(result.hops, result.shares, color=COLOURS[0], width=0.7)
-        _by_layer(left, "distance (hops)")
+        by_layer(left, "distance (hops)")
         left.set_ylabel("share of all influence")
         finite = np.isfinite(result.log_total)
         per_node, bound = result.log_per_node, result.log_bound - np.log(result.nodes_at)
         right.plot(result.hops[finite], per_node[finite] / NATS, "o-", color=COLOURS[0], label="measured")
         right.plot(result.hops, bound / NATS, "--", color=COLOURS[1], label="topological bound")
-        _by_layer(right, "distance (hops)")
+        by_layer(right, "distance (hops)")
         right.set_ylabel("influence of one node, log₁₀")
         right.legend(loc="best")
         svg = figure_svg(canvas)

@@ -98,6 +98,8 @@ def verdict_of(study: GraphStudy, findings: tuple[Finding, ...]) -> str:
     """One sentence: whether nodes stay distinct, how fast they become alike, and what that means for labels."""
     run = study.propagation
     ids = {finding.id for finding in findings}
+    if "nothing-propagates" in ids:
+        return "The graph has no edges: nothing is propagated."
     if "signal-dies" in ids:
         return "The signal dies: from some layer on it is exactly zero."
     if run.effective_depth is None:

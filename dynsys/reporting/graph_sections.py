@@ -169,7 +169,9 @@ def _frequencies(study: GraphStudy, figures: dict[str, Figure]) -> Section:
 def _squashing(study: GraphStudy, figures: dict[str, Figure]) -> Section:
     blocks: list[Block] = []
     result = study.influence
-    if result is not None:
+    if result is not None and not math.isfinite(result.reach):
+        blocks.append(Paragraph(f"After {plural(result.depth, 'layer')} no node is influenced by any."))
+    elif result is not None:
         blocks.append(
             Paragraph(
                 "The influence of node $u$ on node $v$ is the sum of the moduli of $\\partial h_v / \\partial h_u$. "
