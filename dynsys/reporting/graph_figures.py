@@ -12,7 +12,7 @@ from dynsys.reporting.figures import GREY, drawing
 from dynsys.reporting.graph_gradient_figures import by_layer, exponents, gradients, marks
 from dynsys.reporting.graph_study import GraphStudy
 from dynsys.reporting.svg import COLOURS, figure_svg
-from dynsys.reporting.wording import minus, number, plural
+from dynsys.reporting.wording import minus, plural
 from dynsys.types import Array, Integers
 
 DRAWN = 400  # nodes of a drawing
