@@ -215,6 +215,18 @@ def test_influence_is_judged_by_what_the_graph_allows() -> None:
     assert "over 8 layers" in local
 
 
+def test_an_expander_has_no_bottlenecks(folder: Path) -> None:
+    """Its edges are all curved like those of a tree, but no cut is narrow; two of them, joined by an edge, have one."""
+    one, other = (nx.random_regular_graph(8, 200, seed=k) for k in (0, 1))
+    shown = []
+    for graph in (one, nx.disjoint_union(one, other)):
+        if len(graph) == 400:
+            graph.add_edge(0, 200)
+        (folder / "g.csv").write_text("\n".join(f"{a},{b}" for a, b in graph.edges()))
+        shown.append("bottleneck-edges" in findings(folder, folder / "g.csv", "--depth", 2)[1])
+    assert shown == [False, True]
+
+
 def test_a_cut_is_judged_within_a_component() -> None:
     narrow = _narrow(as_graph(nx.disjoint_union(nx.cycle_graph(5), nx.barbell_graph(8, 0))), 0)
     # One edge out of a clique of 8, whose volume is 8 * 7 + 1.

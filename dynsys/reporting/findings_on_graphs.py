@@ -17,6 +17,7 @@ from dynsys.reporting.wording import number, percent, plural, small, with_error
 DROP = 0.05  # loss of accuracy, at most, that counts as "barely moves"
 ORDERS = 2.0  # orders of magnitude of energy that make a fall worth naming
 FADED, GROWN = math.log(1e-2), math.log(1e2)  # size of a gradient at the input
+NARROW = 0.2  # conductance of a cut below which it counts as narrow
 LOCAL = 0.5  # of the mean distance of the nodes within reach, below which influence counts as local
 NATS = math.log(10)
 
@@ -97,8 +98,8 @@ def _best_remedy(study: GraphStudy) -> str:
     if not better:
         return "Fewer layers, or a residual connection from the first layer."
     best = max(better, key=lambda r: r.log_relative_distance[1])
-    before, after = (math.exp(v) for v in best.log_relative_distance)
-    return f"Measured here: {best.what} raises d_M/|H| at the last layer from {small(before)} to {small(after)}."
+    before, after = (number(math.exp(v), 2) for v in best.log_relative_distance)
+    return f"Measured here: {best.what} raises d_M/|H| at the last layer from {before} to {after}."
 
 
 def _rate(study: GraphStudy) -> Iterator[Finding]:
@@ -288,7 +289,8 @@ def _narrow(study: GraphStudy) -> Iterator[Finding]:
         return
     lowest = float(result.curvature[0])
     within = " of the largest component" if study.graph.n_components > 1 else ""
-    if lowest < -1:
+    # Without a narrow cut, low curvature is only that of neighbourhoods that branch: an expander has it everywhere.
+    if lowest < -1 and not result.conductance >= NARROW:
         yield Finding(
             id="bottleneck-edges",
             severity="info",
