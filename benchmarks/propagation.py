@@ -1,6 +1,6 @@
 """Layers of propagation with their measures, against the layers' own products: ratios from one run.
 
-    python benchmarks/propagation.py [nodes] [edges] [features] [layers]
+    python benchmarks/propagation.py [nodes] [edges] [features] [layers] [relu | identity]
 
 Default 10^6 nodes, 10^7 edges, 64 features, 64 layers, float32: some minutes. A layer is one sparse product, one dense
 product and one activation, by the same library; propagation adds norms, distances to the collapse subspace, energies
@@ -72,7 +72,7 @@ def main() -> None:
     A = propagator(graph)
     multiply = A.product(np.float32)
     plain(multiply, H, W.astype(np.float32), 2, "relu")  # loads the kernels
-    for activation in ("relu", "identity"):
+    for activation in sys.argv[5:] or ("relu", "identity"):
         layer = Layer(W=W, activation=activation)
         ratios = []
         for _ in range(1 if n > 200_000 else 3):
