@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from dynsys.cli import main
 from dynsys.graphs import as_graph
 from dynsys.propagate import sensitivity
+from dynsys.reporting import graph_exponents, graph_remedies, graph_study
 from dynsys.reporting.findings_on_graphs import _influence
 from dynsys.reporting.graph_study import _narrow
 
@@ -60,6 +61,14 @@ def test_a_report_with_a_model(folder: Path) -> None:
     for section in ("The graph", "Collapse with depth", "Gradients through depth", "Squashing and bottlenecks"):
         assert section in page
     assert "What would change it" in page
+    assert "largest singular values of the Jacobian of a layer" in page
+    assert "Lyapunov exponents over layers" in page
+    tied = stored["layer_exponents"]["tied"]
+    assert tied["what"] == "layer 1 of the network repeated, 3 features"
+    assert len(stored["layer_exponents"]["random"]["measured"]["exponents"]) == 16
+    values = np.array(stored["propagation"]["jacobian_singular_values"][1:], dtype=float)
+    np.testing.assert_allclose(values[:, 0], stored["propagation"]["jacobian_gain"][1:], rtol=1e-6)
+    assert all(np.isfinite(stored["propagation"]["weight_gradient"][1:]))
 
 
 def test_the_time_can_be_limited(folder: Path) -> None:
@@ -225,6 +234,20 @@ def test_an_expander_has_no_bottlenecks(folder: Path) -> None:
         (folder / "g.csv").write_text("\n".join(f"{a},{b}" for a, b in graph.edges()))
         shown.append("bottleneck-edges" in findings(folder, folder / "g.csv", "--depth", 2)[1])
     assert shown == [False, True]
+
+
+def test_what_is_left_out_on_large_graphs_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_study, "LARGE", 30)
+    monkeypatch.setattr(graph_remedies, "LARGEST", 5)
+    monkeypatch.setattr(graph_exponents, "MOST", 1.0)
+    monkeypatch.setattr(graph_study, "FEW", 2)
+    found = findings(folder, folder / "graph.csv", "--features", folder / "X.npz", "--depth", 3)[1]
+    said = found["part-left-out"]["meaning"]
+    for part in ("Shares by band of eigenvalues", "Lyapunov exponents over layers", "Rewiring"):
+        assert part in said
+    run(folder / "graph.csv", "--features", folder / "X.npz", "--depth", 3, "--out", folder / "r", "--format", "html")
+    page = (folder / "r" / "report.html").read_text()
+    assert "Measured on 2 of 3 columns of the signal" in page
 
 
 def test_a_cut_is_judged_within_a_component() -> None:

@@ -83,7 +83,7 @@ class Plan:
         self.bands = set() if settings.bands is None else chosen(4.0 * (nnz + 10 * A.n) * widest * bands.DEGREE)
         self.gains = chosen(60 * total / depth) if self.jacobians else set()
         k = settings.singular_values
-        room = k and all(affordable(A.n * min(pair), k) for pair in itertools.pairwise(widths))
+        room = k and all(affordable(A.n * e, A.n * d, k) for d, e in itertools.pairwise(widths))
         self.leading = chosen(30 * k * total / depth) if room else set()
 
 

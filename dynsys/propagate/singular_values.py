@@ -17,6 +17,7 @@ Product = Callable[[Array], Array]
 DENSE = 400  # columns or rows of the Jacobian up to which it is decomposed as it is
 BLOCKS = 40  # blocks of directions, at most
 STORE = 1 << 30  # bytes that they may take
+ENTRIES = 50_000_000  # of a Jacobian that is decomposed as it is
 EPS = float(np.finfo(float).eps)
 
 
@@ -46,19 +47,42 @@ def leading(
         on J^T J or J J^T, whichever is smaller, with the whole basis kept orthogonal.
     """
     rows, columns = shape
+    tall = columns <= rows
+
+    def apply(V: Array) -> Array:
+        return pull(push(V)) if tall else push(pull(V))
+
     with one_blas_thread():
-        if min(shape) <= max(DENSE, 10 * k):
-            J = push(np.eye(columns)) if columns <= rows else pull(np.eye(rows))
-            values = _padded(np.linalg.svd(J, compute_uv=False), k)
-            return Leading(values, np.full(k, max(shape) * EPS * values[0]))
-        if columns <= rows:
-            return _iterated(lambda V: pull(push(V)), columns, k, seed, tol)
-        return _iterated(lambda U: push(pull(U)), rows, k, seed, tol)
+        if min(shape) > max(DENSE, 10 * k):
+            return _iterated(apply, min(shape), k, seed, tol)
+        if rows * columns > ENTRIES:
+            return _by_squares(apply, min(shape), k)
+        J = push(np.eye(columns)) if tall else pull(np.eye(rows))
+        values = _padded(np.linalg.svd(J, compute_uv=False), k)
+        return Leading(values, np.full(k, max(shape) * EPS * values[0]))
 
 
-def affordable(size: int, k: int) -> bool:
-    """Whether there is room for enough directions of so many entries."""
-    return size <= max(DENSE, 10 * k) or 8 * size * k * 8 <= STORE
+def affordable(rows: int, columns: int, k: int) -> bool:
+    """Whether there is room for k directions on either side, and for enough of them on the smaller one."""
+    small, large = min(rows, columns), max(rows, columns)
+    return 8 * large * k <= STORE and (small <= max(DENSE, 10 * k) or 8 * small * k * 8 <= STORE)
+
+
+def _by_squares(apply: Product, size: int, k: int) -> Leading:
+    """All of J^T J (or J J^T), some columns at a time: J itself would be too large."""
+    identity = np.eye(size)
+    gram = np.concatenate([apply(identity[:, a : a + 16]) for a in range(0, size, 16)], axis=1)
+    return _roots(np.linalg.eigvalsh(0.5 * (gram + gram.T))[::-1][:k], np.zeros(min(k, size)), k)
+
+
+def _roots(squares: Array, off: Array, k: int) -> Leading:
+    """Singular values from eigenvalues that are off by this much, and by rounding."""
+    squares = np.maximum(squares, 0.0)
+    top = max(float(squares[0]), np.finfo(float).tiny)
+    off = off + 8 * EPS * top
+    # The root is nearer, where it is not small itself.
+    errors = np.minimum(np.sqrt(off), off / np.sqrt(np.maximum(squares, EPS * top)))
+    return Leading(_padded(np.sqrt(squares), k), _padded(errors, k))
 
 
 def _iterated(apply: Product, size: int, k: int, seed: int, tol: float) -> Leading:
@@ -73,13 +97,10 @@ def _iterated(apply: Product, size: int, k: int, seed: int, tol: float) -> Leadi
         T = _bordered(T, over, basis[-1].T @ W)
         V, over = _orthonormal(W, basis, generator)
         squares, s = np.linalg.eigh(T)
-        squares, s = np.maximum(squares[: -k - 1 : -1], 0.0), s[:, : -k - 1 : -1]
-        top = max(float(squares[0]), np.finfo(float).tiny)
-        # A square lies this near; the root of it nearer, where it is not small itself.
-        off = np.linalg.norm(over @ s[-k:], axis=0) + 8 * EPS * top
-        errors = np.minimum(np.sqrt(off), off / np.sqrt(np.maximum(squares, EPS * top)))
-        if (errors <= tol * np.sqrt(top)).all() or len(basis) >= most:
-            return Leading(np.sqrt(squares), errors)
+        found = _roots(squares[: -k - 1 : -1], np.linalg.norm(over @ s[-k:, : -k - 1 : -1], axis=0), k)
+        settled = (found.errors <= tol * found.values[0]).all() or found.values[0] == 0
+        if settled or len(basis) >= most:
+            return found
         basis.append(V)
 
 
