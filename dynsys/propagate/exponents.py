@@ -21,7 +21,7 @@ from dynsys.propagate.states import slopes, start, step
 from dynsys.types import Array, Progress
 
 BLOCKS = 20  # batch means behind the standard errors
-SORTED = 100_000  # rows of a frame up to which they are sorted by size before a QR
+SORTED = 50_000  # rows of a frame up to which they are sorted by size before a QR
 DRIFTS = 6.0  # scatter of a mean beyond which the halves of a run differ for a reason
 FULL = 256  # values of a signal up to which all exponents are the default
 
