@@ -136,7 +136,8 @@ class _Trials:
         graph, base = self._graph, self._base
         if graph.n_edges > LARGEST:
             self.left_out.append(
-                f"rewiring: tried up to {LARGEST} edges, and here are {graph.n_edges}; `dynsys.graphs.rewire` does it"
+                f"rewiring: tried up to {_spaced(LARGEST)} edges, and here are {_spaced(graph.n_edges)}; "
+                "`dynsys.graphs.rewire` does it"
             )
         if not 0 < graph.n_edges <= LARGEST or graph.n_nodes <= 3:
             return
@@ -148,6 +149,10 @@ class _Trials:
         if changed.added.shape[1]:
             what = f"{plural(changed.added.shape[1], 'edge')} added where the spectral gap widens most"
             self.measure("rewiring", "rewiring", what, self.layers, on=changed.graph, spectrum=None)
+
+
+def _spaced(count: int) -> str:
+    return f"{count:,}".replace(",", " ")
 
 
 def _mixed(layer: Layer, width: int) -> Layer:
