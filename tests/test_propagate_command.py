@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from dynsys.cli import main
 from dynsys.graphs import as_graph
 from dynsys.propagate import sensitivity
+from dynsys.reporting import graph_exponents, graph_remedies, graph_study
 from dynsys.reporting.findings_on_graphs import _influence
 from dynsys.reporting.graph_study import _narrow
 
@@ -60,6 +61,14 @@ def test_a_report_with_a_model(folder: Path) -> None:
     for section in ("The graph", "Collapse with depth", "Gradients through depth", "Squashing and bottlenecks"):
         assert section in page
     assert "What would change it" in page
+    assert "largest singular values of the Jacobian of a layer" in page
+    assert "Lyapunov exponents over layers" in page
+    tied = stored["layer_exponents"]["tied"]
+    assert tied["what"] == "layer 1 of the network repeated, 3 features"
+    assert len(stored["layer_exponents"]["random"]["measured"]["exponents"]) == 16
+    values = np.array(stored["propagation"]["jacobian_singular_values"][1:], dtype=float)
+    np.testing.assert_allclose(values[:, 0], stored["propagation"]["jacobian_gain"][1:], rtol=1e-6)
+    assert all(np.isfinite(stored["propagation"]["weight_gradient"][1:]))
 
 
 def test_the_time_can_be_limited(folder: Path) -> None:
@@ -105,6 +114,16 @@ def test_string_names_labels_and_sparse_features(folder: Path) -> None:
         (("negative.csv",), "negative"),
         (("nan.csv",), "finite"),
         (("directed.graphml",), "--symmetrise"),
+        (("header.csv",), "has a header, but no edges"),
+        (("text.csv",), "numbers; one is 'abc'"),
+        (("huge.csv",), "more than a float can hold"),
+        (("folder",), "is a folder"),
+        (("text.npz",), "no NumPy file at all"),
+        (("cut.npz",), "not a zip file"),
+        (("graph.csv", "--features", "objects.npz"), "Python objects"),
+        (("graph.csv", "--features", "labelled.npz"), "needs a class for each"),
+        (("graph.csv", "--features", "classes.npz"), "whole numbers or names"),
+        (("graph.csv", "--budget-seconds", "nan"), "not a number of seconds"),
     ],
 )
 def test_mistakes_are_answered_with_one_line(folder: Path, arguments: tuple[str, ...], words: str) -> None:
@@ -112,6 +131,16 @@ def test_mistakes_are_answered_with_one_line(folder: Path, arguments: tuple[str,
     (folder / "negative.csv").write_text("0,1,-1\n1,2,1\n")
     (folder / "nan.csv").write_text("0,1,nan\n1,2,1\n")
     nx.write_graphml(nx.DiGraph([(0, 1), (1, 2)]), folder / "directed.graphml")
+    (folder / "header.csv").write_text("source,target\n")
+    (folder / "text.csv").write_text("0,1,abc\n1,2,1\n")
+    (folder / "huge.csv").write_text("0,1,1e308\n1,2,1e308\n")
+    (folder / "folder").mkdir()
+    (folder / "text.npz").write_text("no archive")
+    (folder / "cut.npz").write_bytes((folder / "X.npz").read_bytes()[:200])
+    np.savez(folder / "objects.npz", features=np.ones((12, 3)).astype(object))
+    split = {"train_idx": np.arange(4), "test_idx": np.arange(4, 9)}
+    np.savez(folder / "labelled.npz", features=np.ones((12, 3)), labels=np.zeros(11, int), **split)
+    np.savez(folder / "classes.npz", features=np.ones((12, 3)), labels=np.full(12, 0.5), **split)
     known = {p.name for p in folder.iterdir()} | {"missing.csv"}
     given = [folder / a if a in known else a for a in arguments]
     result = run(*given, "--quick")
@@ -124,6 +153,56 @@ def test_a_graph_network_is_sent_to_the_right_command(folder: Path) -> None:
     result = CliRunner().invoke(main, ["report", str(folder / "net.npz"), "--out", str(folder / "r")])
     assert result.exit_code == 2
     assert "dynsys propagate GRAPH MODEL" in result.output
+
+
+def test_features_and_labels_in_other_shapes(folder: Path) -> None:
+    """A plain .npy file; names of classes, and classes in a column, as whole numbers have them."""
+    np.save(folder / "X.npy", np.load(folder / "X.npz")["features"])
+    said = [run(folder / "graph.csv", "--features", folder / f"X.np{e}", "--quick", "--json").stdout for e in "yz"]
+    assert json.loads(said[0])["energy"] == json.loads(said[1])["energy"]
+    classes, split = np.repeat([0, 1], 6), {"train_idx": np.array([0, 1, 10, 11]), "test_idx": np.arange(2, 10)}
+    probes = []
+    for labels in (classes, classes[:, np.newaxis], classes.astype(float), np.array(["left", "right"])[classes]):
+        np.savez(folder / "full.npz", features=np.eye(12), labels=labels, **split)
+        result = run(folder / "graph.csv", "--features", folder / "full.npz", "--depth", 3, "--quick", "--json")
+        probes.append(json.loads(result.stdout)["probe"])
+    assert probes[0] == probes[1] == probes[2] == probes[3]
+    assert probes[0][3] == 1.0
+    np.savez(folder / "full.npz", features=np.eye(12), labels=classes)
+    result = run(folder / "graph.csv", "--features", folder / "full.npz", "--depth", 3, "--quick")
+    assert "no nodes to learn from" in result.output
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["one", "none", "zeros", "dead", "huge", "hairline", "strong", "seed"])
+def test_strange_graphs_and_signals_have_reports(folder: Path, name: str) -> None:
+    """One node; no edges; a signal of zeros; weights of zeros; signals and weights near the ends of floats."""
+    graph, more = folder / "graph.csv", []
+    X, W = np.load(folder / "X.npz")["features"], np.eye(3)
+    if name in ("one", "none"):
+        graph = folder / "nodes.graphml"
+        nx.write_graphml(nx.empty_graph(1 if name == "one" else 5), graph)
+    elif name == "hairline":
+        (folder / "graph.csv").write_text("0,1,1e-308\n1,2,1e-300\n")
+    elif name in ("dead", "strong"):
+        np.savez(
+            folder / "net.npz", **{"conv1.lin.weight": (0.0 if name == "dead" else 1e200) * W, "conv1.bias": 0 * X[0]}
+        )
+        more = [folder / "net.npz", "--features", folder / "X.npz", "--nonlinearity", "relu"]
+    elif name != "seed":
+        np.savez(folder / "X.npz", features=X * {"zeros": 0.0, "huge": 1e300}[name])
+        more = ["--features", folder / "X.npz"]
+    seed = 10**30 if name == "seed" else 0
+    result = run(
+        graph, *more, "--depth", 4, "--out", folder / "r", "--format", "html", "--format", "json", "--seed", seed
+    )
+    assert result.exit_code == 0, result.output
+    ids = {finding["id"] for finding in json.loads((folder / "r" / "report.json").read_text())["findings"]}
+    if name in ("one", "none"):
+        assert "nothing-propagates" in ids
+        assert "no edges: nothing is propagated" in result.output
+    assert ("signal-dies" in ids) == (name in ("zeros", "dead"))
+    assert "bound-exceeded" not in ids
 
 
 def findings(folder: Path, *arguments: object) -> tuple[str, dict[str, dict[str, object]]]:
@@ -143,6 +222,32 @@ def test_influence_is_judged_by_what_the_graph_allows() -> None:
     assert shown(nx.karate_club_graph()) == []
     (local,) = shown(nx.grid_2d_graph(24, 24))
     assert "over 8 layers" in local
+
+
+def test_an_expander_has_no_bottlenecks(folder: Path) -> None:
+    """Its edges are all curved like those of a tree, but no cut is narrow; two of them, joined by an edge, have one."""
+    one, other = (nx.random_regular_graph(8, 200, seed=k) for k in (0, 1))
+    shown = []
+    for graph in (one, nx.disjoint_union(one, other)):
+        if len(graph) == 400:
+            graph.add_edge(0, 200)
+        (folder / "g.csv").write_text("\n".join(f"{a},{b}" for a, b in graph.edges()))
+        shown.append("bottleneck-edges" in findings(folder, folder / "g.csv", "--depth", 2)[1])
+    assert shown == [False, True]
+
+
+def test_what_is_left_out_on_large_graphs_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_study, "LARGE", 30)
+    monkeypatch.setattr(graph_remedies, "LARGEST", 5)
+    monkeypatch.setattr(graph_exponents, "MOST", 1.0)
+    monkeypatch.setattr(graph_study, "FEW", 2)
+    found = findings(folder, folder / "graph.csv", "--features", folder / "X.npz", "--depth", 3)[1]
+    said = found["part-left-out"]["meaning"]
+    for part in ("Shares by band of eigenvalues", "Lyapunov exponents over layers", "Rewiring"):
+        assert part in said
+    run(folder / "graph.csv", "--features", folder / "X.npz", "--depth", 3, "--out", folder / "r", "--format", "html")
+    page = (folder / "r" / "report.html").read_text()
+    assert "Measured on 2 of 3 columns of the signal" in page
 
 
 def test_a_cut_is_judged_within_a_component() -> None:

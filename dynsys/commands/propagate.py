@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,12 @@ from dynsys.commands.common import json_option, progress
 from dynsys.errors import InputError
 
 NORMALIZATIONS = ("sym+loops", "sym", "row+loops")
+
+
+def _number(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is not a number of seconds.")
+    return value
 
 
 @click.command()
@@ -28,7 +35,9 @@ NORMALIZATIONS = ("sym+loops", "sym", "row+loops")
 @click.option("--format", "formats", multiple=True, type=click.Choice(("html", "pdf", "json")), help="Repeatable; all.")
 @click.option("--quick", is_flag=True, help="Only follow the signal; no report.")
 @click.option("--symmetrise", is_flag=True, help="Read a directed graph as undirected.")
-@click.option("--budget-seconds", type=click.FloatRange(min=0), help="Parts that begin later are left out.")
+@click.option(
+    "--budget-seconds", type=click.FloatRange(min=0), callback=_number, help="Parts that begin later are left out."
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of all random choices.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 @click.option("--fail-on", type=click.Choice(("info", "warning", "critical")), help="Exit with 1 at this severity.")
@@ -72,7 +81,7 @@ def propagate(
             network, net, signals.features, depth, normalization=normalization, labels=signals.labels,
             train=signals.train, test=signals.test, seed=seed, progress=progress(quiet),
         )  # fmt: skip
-        click.echo(dumps(result.to_dict()) if as_json else f"{result}\nSignal: {signals.origin}.")
+        click.echo(dumps(result.to_dict()) if as_json else _in_words(result, signals))
         return
     from dynsys.commands.report import SEVERITIES, _available_formats
     from dynsys.reporting.graph_report import propagation_report
@@ -96,6 +105,10 @@ def propagate(
         if reached:
             click.echo(f"dynsys: findings reach --fail-on {fail_on}: {', '.join(reached)}", err=True)
             sys.exit(1)
+
+
+def _in_words(result: Any, signals: Any) -> str:
+    return "\n".join([str(result), f"Signal: {signals.origin}.", *(f"Note: {note}" for note in signals.notes)])
 
 
 def _network(model: Path, nonlinearity: str | None, module: str | None) -> Any:

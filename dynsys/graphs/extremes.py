@@ -120,12 +120,26 @@ def spectrum(
 
     Returns: GraphSpectrum.
     Accuracy: an eigenvalue within each residual, and none far beyond (`unseen`). Cost: up to 800 nodes the whole
-        spectrum, O(n^3); else a few hundred products of O(m), about 1/sqrt(gap) for regular grids.
+        spectrum, O(n^3); else a few hundred products of O(m), about 1/sqrt(gap) for regular grids. A `Graph` remembers
+        its spectra: asking again costs nothing.
     """
     graph = as_graph(graph, directed=directed)
     checked_normalization(normalization)
     if not 0 < tol < 1:
         raise InputError(f"`tol` is a residual between 0 and 1, got {tol}.")
+    seeds.generator(seed)
+    known: dict[tuple[str, float, int], GraphSpectrum] = graph.known_spectra
+    key = (normalization, tol, seed)
+    if key not in known:
+        known[key] = _spectrum(graph, normalization, tol, seed)
+    return known[key]
+
+
+def _spectrum(graph: Graph, normalization: str, tol: float, seed: int) -> GraphSpectrum:
+    twin = graph.known_spectra.get(("sym+loops", tol, seed))
+    if normalization == "row+loops" and twin is not None:
+        norm = _norm(graph, normalization, tol, seeds.generator(seed))
+        return replace(twin, normalization=normalization, norm=norm)  # the same eigenvalues
     rng = seeds.generator(seed)
     symmetric = "sym" if normalization == "sym" else "sym+loops"
     space = TrivialSpace.of(graph, symmetric)
@@ -155,7 +169,7 @@ def spectrum(
         residuals=residuals,
         unseen=unseen,
         norm=_norm(graph, normalization, tol, rng),
-        vectors=np.stack([end.vector for end in found]),
+        vectors=_read_only(np.stack([end.vector for end in found])),
         converged=converged,
         tol=tol,
         products=spent,
@@ -165,6 +179,11 @@ def spectrum(
     if result.gap_error > max(0.1 * result.gap, 1e-12):
         notes.append("the gap is not large against the residual: read it as an upper bound, or lower `tol`")
     return replace(result, notes=tuple(notes))
+
+
+def _read_only(array: Array) -> Array:
+    array.setflags(write=False)
+    return array
 
 
 def _dense(graph: Graph, normalization: str, space: TrivialSpace) -> tuple[End, End]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def graph_of_file(
 ) -> Graph:
     """The graph in a file, told by its ending. Arguments as for `as_graph`."""
     if not path.is_file():
-        raise LoadError(f"there is no file {path}.")
+        raise LoadError(f"{path} is a folder." if path.is_dir() else f"there is no file {path}.")
     settings = {"directed": directed, "n_nodes": n_nodes, "names": names}
     ending = path.suffix.lower()
     if ending == ".npz":
@@ -41,12 +42,9 @@ def graph_of_file(
 def _of_npz(path: Path, weights: Any, settings: dict[str, Any]) -> Graph:
     from dynsys.graphs.reading import graph_of_matrix
 
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if _wanted(name)}
-            present = list(file.files)
-    except (ValueError, OSError, zipfile.BadZipFile, KeyError, EOFError) as error:
-        raise LoadError(f"{path.name} is not a readable .npz file of plain arrays: {error}.") from None
+    arrays = read_arrays(path, _wanted)
+    present = list(arrays)
+    arrays = {name: array for name, array in arrays.items() if array is not None}
     matrix = _sparse(path, arrays)
     if matrix is not None:
         return graph_of_matrix(matrix, weights is not None, settings["directed"])
@@ -63,6 +61,27 @@ def _of_npz(path: Path, weights: Any, settings: dict[str, Any]) -> Graph:
     if settings["n_nodes"] is None and count is not None and count.size == 1 and count.dtype.kind in "iu":
         settings = {**settings, "n_nodes": int(count.reshape(()))}
     return graph_of_edges(edges, weights, **settings)
+
+
+def read_arrays(path: Path, wanted: Callable[[str], bool] = lambda _: True) -> dict[str, Any]:
+    """The arrays of an .npz file by name, None for those that are not wanted; of an .npy file the one it has, as "".
+
+    Raises: LoadError where there is no such file, or anything but plain arrays in it.
+    """
+    if not path.is_file():
+        raise LoadError(f"{path} is a folder." if path.is_dir() else f"there is no file {path}.")
+    try:
+        with path.open("rb") as stream:  # NumPy leaves a file open that it cannot read
+            file = np.load(stream, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                return {"": file}
+            with file:
+                return {name: file[name] if wanted(name) else None for name in file.files}
+    except ValueError as error:
+        said = "it holds Python objects, or is no NumPy file at all" if "pickle" in str(error) else str(error)
+        raise LoadError(f"{path.name} is not a readable file of plain arrays: {said}.") from None
+    except (OSError, zipfile.BadZipFile, KeyError, EOFError) as error:
+        raise LoadError(f"{path.name} is not a readable file of plain arrays: {error}.") from None
 
 
 def _wanted(name: str) -> bool:
@@ -112,7 +131,8 @@ def _of_text(path: Path, weights: Any, settings: dict[str, Any]) -> Graph:
         try:
             own = np.asarray(table[2], dtype=np.float64)
         except ValueError as error:
-            raise LoadError(f"the third column of {path.name} must be weights: {error}.") from None
+            wrong = next((text for text in table[2].tolist() if not _is_number(text)), error)
+            raise LoadError(f"the third column of {path.name} must be weights, numbers; one is {wrong!r}.") from None
     if weights is not None and not isinstance(weights, str):
         own = weights
     return graph_of_edges(np.stack(table[:2]), own, **settings)
@@ -175,8 +195,11 @@ def _numbers(path: Path, separator: str | None, columns: int, header: bool) -> l
         lines = _lines(file)
         if header:
             next(lines)
+        first = next(lines, None)
+        if first is None:
+            raise LoadError(f"{path.name} has a header, but no edges.")
         kinds = [("u", np.int64), ("v", np.int64), ("w", np.float64)][:columns]
-        table = np.loadtxt(lines, dtype=kinds, delimiter=separator, ndmin=1, comments=None)
+        table = np.loadtxt(itertools.chain([first], lines), dtype=kinds, delimiter=separator, ndmin=1, comments=None)
     return [table[name] for name, _ in kinds]
 
 

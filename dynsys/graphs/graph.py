@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import numpy as np
 import scipy.sparse
@@ -13,6 +13,9 @@ import scipy.sparse
 from dynsys.errors import InputError
 from dynsys.graphs.operators import SparseOperator
 from dynsys.types import AnyArray, Array, Integers
+
+if TYPE_CHECKING:
+    from dynsys.graphs.extremes import GraphSpectrum
 
 Held = TypeVar("Held", bound=AnyArray)
 NORMALIZATIONS = ("sym+loops", "sym", "row+loops")
@@ -143,6 +146,11 @@ class Graph:
 
     @cached_property
     def _operators(self) -> dict[Any, SparseOperator]:
+        return {}
+
+    @cached_property
+    def known_spectra(self) -> dict[tuple[str, float, int], GraphSpectrum]:
+        """What `spectrum` has found already, by (normalization, tol, seed)."""
         return {}
 
     def subgraph(self, keep: Any) -> Graph:

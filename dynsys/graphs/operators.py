@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, final
 
 import numpy as np
@@ -72,9 +72,9 @@ class SparseOperator:
         if work <= SMALL or self.threads == 1:
             multiply(X, out, 0, self.shape[0], 0)
             return out
-        with ThreadPoolExecutor(self.threads) as pool:
-            for done in [pool.submit(multiply, X, out, *block) for block in self._blocks]:
-                done.result()
+        pool = _pool(self.threads)
+        for done in [pool.submit(multiply, X, out, *block) for block in self._blocks]:
+            done.result()
         return out
 
     def _multiplier(self, work: int) -> Callable[..., None]:
@@ -122,6 +122,16 @@ class SparseOperator:
             part = scipy.sparse.csr_array((M.data[entries], M.indices[entries], rows), shape=(high - low, M.shape[1]))
             parts.append(part)
         return parts
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that stay: starting them for each of a thousand products costs more than some of the products."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="dynsys-products")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has the pool, but not its threads
 
 
 def available_threads() -> int:

@@ -147,6 +147,10 @@ def check_weights(values: Any) -> None:
         raise InputError(
             f"{int((~np.isfinite(values)).sum())} edge weights are NaN or infinite; edges need finite weights >= 0."
         )
+    with np.errstate(over="ignore"):
+        together = float(np.sum(np.abs(values), dtype=np.float64))
+    if not np.isfinite(together):
+        raise InputError("the edge weights add up to more than a float can hold: divide them by the largest.")
     if (values < 0).any():
         raise InputError(
             f"{int((values < 0).sum())} edge weights are negative (least {values.min():g}): the normalisations divide "

@@ -181,9 +181,10 @@ def _exact(laplacian: Laplacian, ends: Integers) -> tuple[Array, Array]:
         first, last = np.searchsorted(labels, [graph.components[nodes[0]], graph.components[nodes[-1]] + 1])
         at, G = order[first:last], inverse.G
         u, v = place[ends[0, at]], place[ends[1, at]]
-        values[at] = (G[u, u] - G[u, v]) + (G[v, v] - G[u, v])
-        # The last term is what cancels.
-        errors[at] = inverse.relative_error * values[at] + 4 * EPS * (G[u, u] + G[v, v])
+        with np.errstate(over="ignore"):  # of weights near the smallest float
+            values[at] = (G[u, u] - G[u, v]) + (G[v, v] - G[u, v])
+            # The last term is what cancels.
+            errors[at] = inverse.relative_error * values[at] + 4 * EPS * (G[u, u] + G[v, v])
     return values, errors
 
 

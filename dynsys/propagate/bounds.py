@@ -83,7 +83,9 @@ def _added(A: Propagator, layer: Layer) -> float:
         whole += layer.b
     if layer.X is not None:
         whole += layer.X
-    return float(np.linalg.norm(whole - A.spread(A.coefficients(whole))))
+    rest = whole - A.spread(A.coefficients(whole))
+    unit = float(np.abs(rest).max(initial=0.0)) or 1.0
+    return unit * float(np.linalg.norm(rest / unit))
 
 
 def predicted_rate(layer: Layer, gap: Gap) -> float | None:

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
+from dynsys.graphs.operators import available_threads
+
 BLOCK = 1 << 17  # entries: 1 MiB in float64
 
 
@@ -20,7 +22,7 @@ def blocks(rows: int, columns: int) -> list[slice]:
 
 def few_blocks(rows: int) -> list[slice]:
     """Slices of the rows for compiled passes, which need no cache: some for each thread, so that none waits long."""
-    count = max(1, min(rows, 4 * _workers()))
+    count = max(1, min(rows, 4 * available_threads()))
     cuts = [rows * i // count for i in range(count + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(cuts)]
 
@@ -43,9 +45,8 @@ def over(work: Callable[[Any], Any], pieces: list[Any]) -> list[Any]:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=_workers(), thread_name_prefix="dynsys")
+    return ThreadPoolExecutor(max_workers=available_threads(), thread_name_prefix="dynsys")
 
 
-def _workers() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has the pool, but not its threads

@@ -21,6 +21,8 @@ from dynsys.propagate.states import slopes, start, step
 from dynsys.types import Array, Progress
 
 BLOCKS = 20  # batch means behind the standard errors
+SORTED = 50_000  # rows of a frame up to which they are sorted by size before a QR
+DRIFTS = 6.0  # scatter of a mean beyond which the halves of a run differ for a reason
 FULL = 256  # values of a signal up to which all exponents are the default
 
 
@@ -31,7 +33,7 @@ class LayerExponents:
 
     Attributes:
         exponents: (k,) nats per layer, largest first; -inf for directions that are lost exactly.
-        standard_errors: (k,) nats per layer, from batch means over layers.
+        standard_errors: (k,) nats per layer, from batch means over layers; where these drift, the drift.
         transverse: nats per layer, the largest exponent of differences outside the collapse subspace, projected back
             out of it at every layer; transverse_error its standard error. Below zero such differences die out.
         k, n_values: how many there are, and of how many. depth, discard: layers averaged over, and taken before.
@@ -172,7 +174,7 @@ class _Run:
         with np.errstate(invalid="ignore"):
             mean = self._logs.mean(axis=0)
             parts = np.stack([part.mean(axis=0) for part in np.array_split(self._logs, BLOCKS)])
-            errors = np.nan_to_num(parts.std(axis=0, ddof=1) / math.sqrt(BLOCKS), nan=0.0)
+            errors = np.nan_to_num(_errors(parts), nan=0.0)
         errors = np.maximum(errors, np.finfo(float).eps * max(1, depth) ** 0.5)
         order = np.argsort(-mean[:-1], kind="stable")
         return {
@@ -183,11 +185,29 @@ class _Run:
         }
 
 
+def _errors(parts: Array) -> Array:
+    """Standard errors (k,) from batch means (batches, k); where these drift, the drift from one half to the other.
+
+    A frame that is not aligned yet, as where many eigenvalues lie close, makes means that lie near each other and all
+    off.
+    """
+    count = len(parts)
+    at = np.arange(count) - (count - 1) / 2
+    slope = at @ parts / (at @ at)
+    around = parts - parts.mean(axis=0) - np.outer(at, slope)
+    scatter = np.sqrt(np.square(around).sum(axis=0) / (count - 2) / count)
+    drift = np.abs(parts[count // 2 :].mean(axis=0) - parts[: count // 2].mean(axis=0))
+    plain = parts.std(axis=0, ddof=1) / math.sqrt(count)
+    return np.asarray(np.where(drift > DRIFTS * scatter, np.maximum(plain, drift), plain))
+
+
 def _orthonormal(V: Array) -> tuple[Array, Array]:
     """k tangents (n, k, d) as an orthonormal frame, and the logarithms of the diagonal of R, (k,)."""
     n, k, d = V.shape
-    q, r = signed_qr(np.ascontiguousarray(V.transpose(0, 2, 1)).reshape(n * d, k))
-    diagonal = np.diagonal(r).copy()
+    columns = np.ascontiguousarray(V.transpose(0, 2, 1)).reshape(n * d, k)
+    # Sorted rows keep small ones accurate; so many would take longer to sort than everything else.
+    q, r = signed_qr(columns) if n * d <= SORTED else np.linalg.qr(columns)
+    diagonal = np.abs(np.diagonal(r))
     # What is below rounding is lost: its direction is noise, and its logarithm would be a confident wrong number.
     diagonal[diagonal <= n * d * np.finfo(float).eps * max(float(np.abs(r).max(initial=0.0)), 1e-300)] = 0.0
     with np.errstate(divide="ignore"):

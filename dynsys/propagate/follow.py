@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from dynsys.propagate import bands, rates
 from dynsys.propagate.backward import backward_profile, segment_length
 from dynsys.propagate.bounds import distance_bound, predicted_frequency, predicted_rate
 from dynsys.propagate.gap import Gap
-from dynsys.propagate.jacobians import LayerJacobian, linear_gain
+from dynsys.propagate.layer_gains import DOUBLE, LayerGains
 from dynsys.propagate.layers import Layer, Stack
 from dynsys.propagate.measures import sizes
 from dynsys.propagate.operator import Propagator
@@ -22,10 +23,10 @@ from dynsys.propagate.pairs import Pairs
 from dynsys.propagate.probe import Probe
 from dynsys.propagate.ranks import cost, ranks
 from dynsys.propagate.result import PER_LAYER, Propagation
-from dynsys.propagate.states import State, slopes, start, step
+from dynsys.propagate.singular_values import affordable
+from dynsys.propagate.states import State, start, step
 from dynsys.types import AnyArray, Array, Progress
 
-DOUBLE = 4_000_000  # entries of a signal up to which float64 is the default
 CHEAP = 1e10  # operations of one kind of measure up to which it is taken at every layer
 AFFORDABLE = 3e11  # up to which it is taken at a few layers, or at the first and the last
 ROUNDING = 64.0  # rounding errors of one layer below which a distance counts as zero
@@ -41,6 +42,7 @@ class Settings:
     jacobians: bool | None
     gradients: bool | None
     full: bool | None
+    singular_values: int
     collapse_tol: float
     dtype: Any
     seed: int
@@ -53,7 +55,7 @@ class Plan:
     """Which measures are taken at which layers.
 
     Attributes:
-        ranks, bands, gains: layers. jacobians, gradients: whether they are measured at all.
+        ranks, bands, gains, leading: layers. jacobians, gradients: whether they are measured at all.
     """
 
     def __init__(self, A: Propagator, layers: Sequence[Layer], widths: Sequence[int], settings: Settings) -> None:
@@ -71,15 +73,18 @@ class Plan:
             2.0 * nnz * before + (0.0 if layer.W is None else 2.0 * A.n * before * after)
             for layer, before, after in zip(layers, widths[:-1], widths[1:], strict=True)
         )
-        affordable = total <= AFFORDABLE
-        self.jacobians = affordable if settings.jacobians is None else settings.jacobians
-        self.gradients = affordable if settings.gradients is None else settings.gradients
+        cheap = total <= AFFORDABLE
+        self.jacobians = cheap if settings.jacobians is None else settings.jacobians
+        self.gradients = cheap if settings.gradients is None else settings.gradients
         self.ranks = set() if settings.ranks is False else chosen(cost(A.n, widest))
         if settings.ranks and not self.ranks:
             self.ranks = ends
         # Limited by memory: every product writes the whole signal.
         self.bands = set() if settings.bands is None else chosen(4.0 * (nnz + 10 * A.n) * widest * bands.DEGREE)
         self.gains = chosen(60 * total / depth) if self.jacobians else set()
+        k = settings.singular_values
+        room = k and all(affordable(A.n * e, A.n * d, k) for d, e in itertools.pairwise(widths))
+        self.leading = chosen(30 * k * total / depth) if room else set()
 
 
 def sparse_layers(depth: int) -> set[int]:
@@ -107,18 +112,21 @@ class _Run:
         self._shares = np.full((self._depth + 1, limits), np.nan)
         self._multiply = A.product(self._kind)
         self._pairs = Pairs(A, settings.seed)
-        self._jacobians = _Jacobians(A, gap, self._kind, settings.seed, self._multiply)
+        k = settings.singular_values
+        self._gains = LayerGains(A, gap, self._kind, settings.seed, self._multiply, k)
+        self._leading = np.full((2, self._depth + 1, k), np.nan)  # singular values and their errors
         self._kept: dict[int, State] = {}
         self._notes: list[str] = []
         if self._forward(start(A, signal, self._kind)) and self._plan.gradients:
-            log, share = backward_profile(A, self._layers, self._kept, self._widths, self._kind, settings.seed)
-            self._table["log_gradient_norm"], self._table["gradient_collapse"] = log, share
+            profile = backward_profile(A, self._layers, self._kept, self._widths, self._kind, settings.seed)
+            self._table["log_gradient_norm"], self._table["gradient_collapse"] = profile.log, profile.share
+            self._table["log_weight_gradient"] = profile.log_weights
         self._kept.clear()
 
     def _forward(self, state: State) -> bool:
         """Through all layers; whether the signal stayed finite."""
         before, length = math.inf, segment_length(self._depth)
-        nonlinear = not all(layer.linear for layer in self._layers)
+        keep = self._plan.gradients and not all(layer.plain for layer in self._layers)
         spare: AnyArray | None = None  # a buffer of the right shape that is free: new pages cost as much as a pass
         for at in range(self._depth + 1):
             product = self._multiply(state.T, spare)
@@ -130,10 +138,11 @@ class _Run:
             if self._settings.progress is not None:
                 self._settings.progress(at, self._depth, f"{self._stack.name}: layer {at}")
             if at == self._depth:
+                self._kept[at] = state
                 break
-            if self._plan.gradients and nonlinear and at % length == 0:
+            if keep and at % length == 0:
                 self._kept[at] = state.copy()
-            if self._plan.jacobians:
+            if self._plan.jacobians or self._plan.leading:
                 self._jacobian(at, state, product)
             old, state = state.T, step(self._A, state, product, self._layers[at])
             spare = next((b for b in (product, old) if b is not state.T and b.shape == state.T.shape), None)
@@ -165,11 +174,16 @@ class _Run:
             table["probe"][at] = self._settings.probe.accuracy(self._A, state)
 
     def _jacobian(self, at: int, state: State, product: AnyArray) -> None:
-        gain, rms = self._table["jacobian_gain"], self._table["jacobian_rms"]
-        gain[0] = rms[0] = 1.0
-        gain[at + 1], rms[at + 1] = self._jacobians.measure(
-            state, product, self._layers[at], self._widths[at], at + 1 in self._plan.gains
-        )
+        found = self._gains.measure(
+            state, product, self._layers[at], self._widths[at],
+            with_gain=at + 1 in self._plan.gains, with_leading=at + 1 in self._plan.leading,
+        )  # fmt: skip
+        if self._plan.jacobians:
+            gain, rms = self._table["jacobian_gain"], self._table["jacobian_rms"]
+            gain[0] = rms[0] = 1.0
+            gain[at + 1], rms[at + 1] = found.gain, found.rms
+        if found.leading is not None:
+            self._leading[:, at + 1] = found.leading.values, found.leading.errors
 
     def result(self, remarks: tuple[str, ...]) -> Propagation:
         table, stack, gap, depth = self._table, self._stack, self._gap, self._depth
@@ -182,6 +196,8 @@ class _Run:
             **measured,
             log_distance_bound=bound.log_distance,
             band_energy=self._shares,
+            jacobian_singular_values=self._leading[0],
+            jacobian_singular_errors=self._leading[1],
             bands=np.zeros(0) if self._settings.bands is None else self._settings.bands,
             widths=tuple(self._widths),
             rate=rate,
@@ -226,36 +242,6 @@ def _vanished(log_distance: float, before: float, layer: Layer, kind: Any) -> bo
         return False
     rounding = ROUNDING * float(np.finfo(kind).eps) * (layer.strength + abs(layer.residual))
     return rounding > 0 and log_distance < before + math.log(rounding)
-
-
-@final
-class _Jacobians:
-    """Gains and mean gains of the layers, each computed once for a repeated linear layer."""
-
-    def __init__(self, A: Propagator, gap: Gap, kind: Any, seed: int, multiply: Any) -> None:
-        self._A, self._gap, self._kind, self._seed, self._multiply = A, gap, kind, seed, multiply
-        self._back = A.transposed.product(kind)
-        self._linear: dict[int, tuple[float, float]] = {}
-
-    def measure(
-        self, state: State, product: AnyArray, layer: Layer, width: int, with_gain: bool
-    ) -> tuple[float, float]:
-        """(gain, rms) of a layer at this signal; the gain is NaN where it is not asked for."""
-        if layer.linear and id(layer) in self._linear:
-            return self._linear[id(layer)]
-        if not layer.linear and not with_gain and state.T.size > DOUBLE:
-            return math.nan, math.nan
-        J = LayerJacobian(self._A, layer, slopes(self._A, state, product, layer), width, self._multiply, self._back)
-        gain = math.nan
-        if layer.linear and self._A.symmetric:
-            gain = linear_gain(self._A, layer, self._gap)
-        elif with_gain or layer.linear:
-            small = state.T.size <= 200_000
-            gain = J.gain(self._kind, self._seed, 1e-10 if small else 1e-4, 300 if small else 30)
-        if layer.linear:
-            self._linear[id(layer)] = gain, J.rms()
-            return self._linear[id(layer)]
-        return gain, J.rms()
 
 
 def _dtype(asked: Any, entries: int) -> Any:

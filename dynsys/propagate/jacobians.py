@@ -9,9 +9,11 @@ from typing import final
 import numpy as np
 
 from dynsys import seeds
+from dynsys.propagate.blocks_of_tangents import pull, push
 from dynsys.propagate.gap import Gap
 from dynsys.propagate.layers import Layer
 from dynsys.propagate.operator import Propagator
+from dynsys.propagate.singular_values import Leading, leading
 from dynsys.types import AnyArray, Array
 
 Product = Callable[[AnyArray], AnyArray]
@@ -42,7 +44,7 @@ class LayerJacobian:
 
     def pull(self, B: AnyArray) -> AnyArray:
         """J^T B for a cotangent (n, e): (n, d)."""
-        out = B if self._slopes is None else B * self._slopes
+        out = self.bent(B)
         back = None if self._W is None else self._W.T.astype(B.dtype)
         if back is not None and back.shape[0] < back.shape[1]:
             out = self._back(out) @ back  # the sparse product where there are fewer features
@@ -50,12 +52,38 @@ class LayerJacobian:
             out = self._back(out if back is None else out @ back)
         return out if self._r == 0 else out + np.asarray(self._r, B.dtype) * B
 
+    def bent(self, B: AnyArray) -> AnyArray:
+        """s'(Z) B, entry by entry: the cotangent of Z = A H W."""
+        return B if self._slopes is None else B * self._slopes
+
+    def leading(self, k: int, seed: int, tol: float) -> Leading:
+        """The k largest singular values, with errors."""
+        n, d = self.shape
+        e = d if self._W is None else self._W.shape[1]
+        layer = Layer(W=self._W, residual=self._r)
+        multiply, back = self._A.product(), self._A.transposed.product()
+
+        def pushed(V: Array) -> Array:
+            tangents = np.ascontiguousarray(V.reshape(n, d, -1).transpose(0, 2, 1))
+            return push(multiply, layer, self._slopes, tangents).transpose(0, 2, 1).reshape(n * e, -1)
+
+        def pulled(U: Array) -> Array:
+            cotangents = np.ascontiguousarray(U.reshape(n, e, -1).transpose(0, 2, 1))
+            return pull(back, layer, self._slopes, cotangents).transpose(0, 2, 1).reshape(n * d, -1)
+
+        return leading(pushed, pulled, (n * e, n * d), k, seed=seed, tol=tol)
+
     def rms(self) -> float:
         """|J|_F / sqrt(n d), exactly: sum_ij s'(Z)_ij^2 (sum_k A_ik^2) (sum_l W_lj^2), and what r adds."""
         n, d = self.shape
+        # In units of the largest weight: its square may be more than a float can hold.
+        unit = max(1.0 if self._W is None else float(np.abs(self._W).max(initial=0.0)), abs(self._r))
+        if unit == 0:
+            return 0.0
+        W, r = None if self._W is None else self._W / unit, self._r / unit
         rows = np.asarray(self._A.matrix.power(2).sum(axis=1)).ravel()
-        columns = np.ones(d) if self._W is None else np.square(self._W).sum(axis=0)
-        diagonal = np.ones(d) if self._W is None else np.diagonal(self._W) if self._r else columns
+        columns = np.full(d, unit**-2) if W is None else np.square(W).sum(axis=0)
+        diagonal = np.full(d, 1 / unit) if W is None else np.diagonal(W) if r else columns
         on = self._A.matrix.diagonal()
         if self._slopes is None:
             squares, trace = float(rows.sum() * columns.sum()), float(on.sum() * diagonal.sum())
@@ -65,8 +93,8 @@ class LayerJacobian:
                 squares = float(np.einsum("i,ij,ij,j->", rows, slopes, slopes, columns, optimize=False))
             else:
                 squares = float(rows @ (slopes @ columns))
-            trace = float(on @ (slopes @ diagonal)) if self._r else 0.0
-        return math.sqrt((squares + 2 * self._r * trace + self._r**2 * n * d) / (n * d))
+            trace = float(on @ (slopes @ diagonal)) if r else 0.0
+        return unit * math.sqrt((squares + 2 * r * trace + r**2 * n * d) / (n * d))
 
     def gain(self, dtype: object, seed: int, tol: float = 1e-10, most: int = 300) -> float:
         """The largest singular value, from below, by Golub-Kahan bidiagonalisation.

@@ -65,6 +65,11 @@ class Layer:
         return self.activation == "identity"
 
     @property
+    def plain(self) -> bool:
+        """Whether the layer is H' = A H and nothing else."""
+        return self.linear and self.W is None and self.b is None and self.X is None and self.residual == 0
+
+    @property
     def homogeneous(self) -> bool:
         """Whether H' scales with H."""
         return self.activation in HOMOGENEOUS and self.b is None and self.X is None

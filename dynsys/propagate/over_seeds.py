@@ -19,7 +19,7 @@ def joined(runs: list[Propagation], seeds: Sequence[int]) -> Propagation:
         return runs[0]
     averaged: dict[str, Any] = {}
     spread: dict[str, Array] = {}
-    for name in (*PER_LAYER, "mad_error", "band_energy"):
+    for name in (*PER_LAYER, "mad_error", "band_energy", "jacobian_singular_values", "jacobian_singular_errors"):
         values = np.stack([getattr(run, name) for run in runs])
         averaged[name], spread[name] = _mean_and_spread(values)
     slopes_ = np.array([run.rate for run in runs if math.isfinite(run.rate)])

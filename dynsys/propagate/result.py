@@ -15,7 +15,8 @@ from dynsys.types import Array
 ROWS = 24
 PER_LAYER = (
     "log_energy", "rayleigh", "log_norm", "log_distance", "mad", "log_rusch", "stable_rank", "effective_rank",
-    "rank_one_distance", "jacobian_gain", "jacobian_rms", "log_gradient_norm", "gradient_collapse", "probe",
+    "rank_one_distance", "jacobian_gain", "jacobian_rms", "log_gradient_norm", "gradient_collapse",
+    "log_weight_gradient", "probe",
 )  # fmt: skip
 
 
@@ -40,8 +41,12 @@ class Propagation:
         band_energy: (depth + 1, bands) share of |H|^2 by eigenvalue of A; bands: (bands + 1,) their limits.
         jacobian_gain: largest singular value of layer l's Jacobian, d H_l / d H_{l-1}; 1 at layer 0.
         jacobian_rms: |J|_F / sqrt(entries of H_{l-1}) of the same Jacobian, exact.
+        jacobian_singular_values: (depth + 1, k) its k largest singular values, equal ones as often as they occur;
+            jacobian_singular_errors: (depth + 1, k) a singular value lies within this of each. k = 0 if not asked for.
         log_gradient_norm: of |d y / d H_l| for a random y of the last layer with unit gradient there; gradient_norm its
             exponential. gradient_collapse: share d_M / norm of that gradient.
+        log_weight_gradient: of |d y / d W_l|_F for the same y, W_l = I where a layer has no weights; NaN at layer 0;
+            weight_gradient its exponential.
         probe: accuracy of a linear classifier on each layer, where labels were given.
         rate: nats per layer, slope of log_distance over the layers from `rate_from` on; rate_error its standard error.
         rate_bound: nats per layer, mean of ln(s_l lambda* + |r|) over the same layers. bound_reason: why it bounds
@@ -73,6 +78,9 @@ class Propagation:
     jacobian_rms: Array
     log_gradient_norm: Array
     gradient_collapse: Array
+    log_weight_gradient: Array
+    jacobian_singular_values: Array
+    jacobian_singular_errors: Array
     probe: Array
     widths: tuple[int, ...]
     rate: float
@@ -131,6 +139,11 @@ class Propagation:
         return _exp(self.log_gradient_norm)
 
     @property
+    def weight_gradient(self) -> Array:
+        """(depth + 1,) size of the gradient of the same y with respect to the weights of each layer."""
+        return _exp(self.log_weight_gradient)
+
+    @property
     def lambda_star(self) -> float:
         """max |lambda| of A outside its trivial subspace."""
         return max(abs(self.lambda_2), abs(self.lambda_min))
@@ -143,13 +156,18 @@ class Propagation:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields and derived values, for JSON."""
-        derived = ("energy", "norm", "collapse_distance", "relative_distance", "gradient_norm", "rusch", "lambda_star")
+        derived = (
+            "energy", "norm", "collapse_distance", "relative_distance", "gradient_norm", "weight_gradient", "rusch",
+            "lambda_star",
+        )  # fmt: skip
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("nodes", "runs")}
         return fields | {name: getattr(self, name) for name in derived} | {"bound_holds": self.bound_holds}
 
     def __str__(self) -> str:
+        counts = ((len(self.nodes), "node"), (self.depth, "layer"))
+        nodes, layers = (f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
         lines = [
-            f"{self.name} on {len(self.nodes)} nodes, normalisation {self.normalization}, {self.depth} layers",
+            f"{self.name} on {nodes}, normalisation {self.normalization}, {layers}",
             f"lambda_2 {self.lambda_2:.6f}, lambda_min {self.lambda_min:.6f} (+- {self.lambda_error:.1e})",
         ]
         shown = sorted({round(i) for i in np.linspace(0, self.depth, min(self.depth + 1, ROWS))})

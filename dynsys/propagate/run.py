@@ -41,6 +41,7 @@ def propagation(
     jacobians: bool | None = None,
     gradients: bool | None = None,
     full: bool | None = None,
+    singular_values: int = 0,
     collapse_tol: float = 0.01,
     spectrum: Any = None,
     dtype: Any = None,
@@ -65,6 +66,8 @@ def propagation(
             all layers; None where that is affordable.
         full: measure ranks, bands and gains of Jacobians at every layer (True) or at layers 0, 1, 2, 4, 8, ... and the
             last (False); None decides by cost: every layer, these, the first and the last, or none.
+        singular_values: how many leading singular values of each layer's Jacobian to compute (layers as for `full`; not
+            where they would take more than 1 GiB).
         collapse_tol: relative distance d_M / |H| below which a signal counts as collapsed.
         spectrum: a `dynsys.graphs.spectrum` of this graph and normalisation, where there is one already.
         dtype: of the signal, "float32" or "float64"; None is float64 up to 4e6 entries. Sums are in float64.
@@ -84,7 +87,11 @@ def propagation(
     normalization, remarks = normalization_of(gcn, graph, normalization)
     A = propagator(graph, normalization)
     probe = as_probe(labels, train, test, A.n)
-    settings = Settings(limits, ranks, jacobians, gradients, full, collapse_tol, dtype, seed, progress, probe)
+    if isinstance(singular_values, bool) or int(singular_values) != singular_values or singular_values < 0:
+        raise InputError(f"`singular_values` is a whole number >= 0, got {singular_values!r}.")
+    settings = Settings(
+        limits, ranks, jacobians, gradients, full, int(singular_values), collapse_tol, dtype, seed, progress, probe
+    )
     gap = gap_of(A, spectrum, seed=seed)
     if isinstance(gcn, RandomGCN):
         layers = 64 if depth is None else depth

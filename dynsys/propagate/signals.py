@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -12,6 +11,7 @@ import scipy.sparse
 
 from dynsys import seeds
 from dynsys.errors import InputError, LoadError
+from dynsys.graphs.files import read_arrays
 
 FEATURES = ("features", "X", "x", "H", "feat")
 LABELS = ("labels", "y")
@@ -23,7 +23,7 @@ RANDOM = 16  # columns of the random signal that stands in for features
 class Signals:
     """What a file holds beside a graph: features (n, d), labels (n,), train and test nodes; None where it has none.
 
-    `origin` says in words where the features come from.
+    `origin` says in words where the features come from, `notes` what was not used.
     """
 
     features: Any
@@ -31,6 +31,7 @@ class Signals:
     train: Any
     test: Any
     origin: str
+    notes: tuple[str, ...] = ()
 
 
 def read_signals(
@@ -51,10 +52,7 @@ def read_signals(
             "saved by scipy.sparse.save_npz."
         )
     both = own | given
-    labels = next((both[name] for name in LABELS if name in both and both[name].shape == (n,)), None)
-    train = _part(both, "train")
-    if labels is not None and labels.dtype.kind not in "iu":
-        labels = None
+    labels, train = _labels(both, n), _part(both, "train")
     origin = f"the features of {(path or graph_file).name}"
     if features is None:
         columns = RANDOM if width is None else width
@@ -62,21 +60,37 @@ def read_signals(
         origin = f"a random Gaussian signal of {columns} columns (none given with --features), seed {seed}"
     elif rows_to_one:
         features, origin = _rows_to_one(features), f"{origin}, each row divided by its sum"
-    if labels is None or train is None:
+    if labels is None:
         return Signals(features, None, None, None, origin)
-    return Signals(features, labels.astype(np.int64), train, _part(both, "test"), origin)
+    if train is None:
+        note = (
+            "there are labels, but no nodes to learn from (`train_idx` or `train_mask`): nothing is said about labels"
+        )
+        return Signals(features, None, None, None, origin, (note,))
+    return Signals(features, labels, train, _part(both, "test"), origin)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise LoadError(f"there is no file {path}.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                return {"features": np.asarray(file)}
-            return {name: file[name] for name in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        raise LoadError(f"{path.name} is not a readable .npz or .npy file of plain arrays: {error}.") from None
+    arrays = read_arrays(path)
+    return {"features": arrays[""]} if "" in arrays else arrays
+
+
+def _labels(arrays: dict[str, Any], n: int) -> Any:
+    """(n,) class numbers, or None; names of classes are numbered in their order."""
+    name = next((name for name in LABELS if name in arrays), None)
+    if name is None:
+        return None
+    labels = arrays[name]
+    if labels.size != n or labels.ndim not in (1, 2):
+        raise InputError(f"`{name}` has shape {labels.shape}; the graph has {n} nodes and needs a class for each.")
+    labels = labels.ravel()
+    if labels.dtype.kind in "US":
+        return np.unique(labels, return_inverse=True)[1]
+    if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.round(labels)).all():
+        return labels.astype(np.int64)
+    if labels.dtype.kind not in "iub":
+        raise InputError(f"`{name}` are classes, whole numbers or names; got {labels.dtype}.")
+    return labels.astype(np.int64)
 
 
 def _features(arrays: dict[str, Any]) -> Any:

@@ -57,7 +57,9 @@ class Sensitivity:
 
     @property
     def shares(self) -> Array:
-        """(H,) share of all influence that comes from each distance."""
+        """(H,) share of all influence that comes from each distance; NaN where there is none at all."""
+        if self.log_total.max() == -np.inf:
+            return np.full(len(self.hops), np.nan)
         top = np.exp(self.log_total - self.log_total.max())
         return np.asarray(top / top.sum())
 

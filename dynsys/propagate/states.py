@@ -19,6 +19,7 @@ from dynsys.propagate.operator import Propagator
 from dynsys.types import AnyArray, Array
 
 COMPILED = 2_000_000  # entries of a signal from which the compiled passes are worth loading
+DEAD = 64.0  # rounding errors below which what two parts add up to is zero
 SMALLEST, LARGEST = 1e-8, 1e8  # root mean square of T outside of which it is scaled
 
 
@@ -191,7 +192,8 @@ def rescaled(state: State) -> State:
     if top > 0 and math.isfinite(top):
         state.C, state.log_c = state.C / top, state.log_c + math.log(top)
     sample = state.T[:: max(1, len(state.T) // 512)].astype(np.float64)
-    size = math.sqrt(float(np.mean(sample * sample))) if sample.size else 0.0
+    with np.errstate(over="ignore"):  # inf is out of range too
+        size = math.sqrt(float(np.mean(sample * sample))) if sample.size else 0.0
     if size == 0.0 or not SMALLEST <= size <= LARGEST:
         size = max((float(np.abs(state.T[rows]).max(initial=0.0)) for rows in blocks(*state.T.shape)), default=0.0)
         if size > 0 and math.isfinite(size) and not SMALLEST <= size <= LARGEST:
@@ -210,9 +212,14 @@ def slopes(A: Propagator, state: State, product: AnyArray, layer: Layer) -> AnyA
     shared = _scaled(C, state.log_c - unit)
     kind = np.bool_ if layer.activation == "relu" else state.T.dtype
     out = np.empty(Z.shape, dtype=kind)
+    least = DEAD * float(np.finfo(state.T.dtype).eps) if layer.activation == "relu" else 0.0
 
     def work(rows: slice) -> None:
-        z = A.spread(shared, rows) + _scaled(Z[rows].astype(np.float64), state.log_t - unit)
+        whole, rest = A.spread(shared, rows), _scaled(Z[rows].astype(np.float64), state.log_t - unit)
+        z = whole + rest
+        if least:
+            # A node whose neighbours are all off comes back from its two parts as rounding, of either sign.
+            z[np.abs(z) <= least * np.abs(whole)] = 0.0
         if layer.b is not None:
             z += layer.b
         if layer.X is not None:

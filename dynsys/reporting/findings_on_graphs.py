@@ -17,6 +17,7 @@ from dynsys.reporting.wording import number, percent, plural, small, with_error
 DROP = 0.05  # loss of accuracy, at most, that counts as "barely moves"
 ORDERS = 2.0  # orders of magnitude of energy that make a fall worth naming
 FADED, GROWN = math.log(1e-2), math.log(1e2)  # size of a gradient at the input
+NARROW = 0.2  # conductance of a cut below which it counts as narrow
 LOCAL = 0.5  # of the mean distance of the nodes within reach, below which influence counts as local
 NATS = math.log(10)
 
@@ -43,6 +44,20 @@ def _collapse(study: GraphStudy) -> Iterator[Finding]:
             meaning="All units are switched off on all nodes: nothing after this layer depends on the input.",
             advice="Larger weights, a residual connection, or another activation.",
             section="collapse",
+        )
+        return
+    if not study.graph.n_edges:
+        yield Finding(
+            id="nothing-propagates",
+            severity="warning",
+            title="The graph has no edges: nothing is propagated",
+            value=0,
+            uncertainty=None,
+            shown=f"{plural(study.graph.n_nodes, 'node')}, no edge",
+            method="",
+            meaning="Every node is a component of its own, and sees only itself: there is nothing to become alike.",
+            advice="Check how the graph was made; an edge of weight 0 is no edge.",
+            section="graph",
         )
         return
     if run.effective_depth is not None:
@@ -83,8 +98,8 @@ def _best_remedy(study: GraphStudy) -> str:
     if not better:
         return "Fewer layers, or a residual connection from the first layer."
     best = max(better, key=lambda r: r.log_relative_distance[1])
-    before, after = (math.exp(v) for v in best.log_relative_distance)
-    return f"Measured here: {best.what} raises d_M/|H| at the last layer from {small(before)} to {small(after)}."
+    before, after = (number(math.exp(v), 2) for v in best.log_relative_distance)
+    return f"Measured here: {best.what} raises d_M/|H| at the last layer from {before} to {after}."
 
 
 def _rate(study: GraphStudy) -> Iterator[Finding]:
@@ -215,8 +230,8 @@ def _without_weights(study: GraphStudy) -> Iterator[Finding]:
 
 def _probe_method(study: GraphStudy, name: str) -> str:
     train = len(np.asarray(study.signals.train))
-    said = f"{name}. Ridge classifier on each layer, learnt on {plural(train, 'node')} of the split `train`, tested on"
-    return f"{said} `test`."
+    said = f"{name[0].upper()}{name[1:]}. Ridge classifier on each layer, learnt on {plural(train, 'node')}"
+    return f"{said} of the split `train`, tested on `test`."
 
 
 def _binomial(accuracy: float, study: GraphStudy) -> float | None:
@@ -274,7 +289,8 @@ def _narrow(study: GraphStudy) -> Iterator[Finding]:
         return
     lowest = float(result.curvature[0])
     within = " of the largest component" if study.graph.n_components > 1 else ""
-    if lowest < -1:
+    # Without a narrow cut, low curvature is only that of neighbourhoods that branch: an expander has it everywhere.
+    if lowest < -1 and not result.conductance >= NARROW:
         yield Finding(
             id="bottleneck-edges",
             severity="info",
@@ -309,7 +325,7 @@ def _parts(study: GraphStudy) -> Iterator[Finding]:
 
 
 def _notes(study: GraphStudy) -> Iterator[Finding]:
-    notes = [*study.propagation.notes, *study.spectrum.notes]
+    notes = [*study.propagation.notes, *study.spectrum.notes, *study.signals.notes]
     if notes:
         yield Finding(
             id="propagation-note",
@@ -335,7 +351,7 @@ def _notes(study: GraphStudy) -> Iterator[Finding]:
             shown="",
             method="",
             meaning=" ".join(f"{reason[0].upper()}{reason[1:]}." for reason in study.left_out),
-            advice="A larger --budget-seconds, if it was the time.",
+            advice="A larger --budget-seconds, where it was the time; else the function that is named, in Python.",
             section="graph",
         )
 

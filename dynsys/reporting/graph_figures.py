@@ -9,9 +9,10 @@ import numpy as np
 
 from dynsys.reporting.document import Figure
 from dynsys.reporting.figures import GREY
+from dynsys.reporting.graph_gradient_figures import by_layer, exponents, gradients, marks
 from dynsys.reporting.graph_study import GraphStudy
 from dynsys.reporting.svg import COLOURS, drawing, figure_svg
-from dynsys.reporting.wording import number, plural
+from dynsys.reporting.wording import minus, plural
 from dynsys.types import Array, Integers
 
 DRAWN = 400  # nodes of a drawing
@@ -30,7 +31,7 @@ def graph_drawing(study: GraphStudy) -> Figure | None:
     drawn = nx.Graph()
     drawn.add_nodes_from(range(part.n_nodes))
     drawn.add_edges_from(part.edges.T.tolist())
-    places = nx.spring_layout(drawn, seed=study.seed, iterations=60)
+    places = nx.spring_layout(drawn, seed=study.seed % 2**32, iterations=60)
     at = np.array([places[i] for i in range(part.n_nodes)])
     narrow = set()
     if study.narrow is not None:
@@ -97,7 +98,7 @@ def _coloured(study: GraphStudy, keep: Integers) -> Array:
 def spectrum_density(study: GraphStudy) -> Figure | None:
     """The density of eigenvalues with its error band, and the ends."""
     result = study.density
-    if result is None:
+    if result is None or result.trivial_share == 1:
         return None
     with drawing(5.6, 2.7) as canvas:
         plane = canvas.add_subplot()
@@ -109,7 +110,7 @@ def spectrum_density(study: GraphStudy) -> Figure | None:
             (study.spectrum.lambda_min, COLOURS[2], "$\\lambda_{min}$"),
         ):
             if np.isfinite(value):
-                plane.axvline(value, color=colour, lw=1.1, ls="--", label=f"{name} = {value:.4f}")
+                plane.axvline(value, color=colour, lw=1.1, ls="--", label=f"{name} = {minus(f'{value:.4f}')}")
         plane.set_xlabel("eigenvalue of the propagation matrix")
         plane.set_ylabel("density")
         top = float(np.quantile(density, 0.99))
@@ -134,6 +135,8 @@ def spectrum_density(study: GraphStudy) -> Figure | None:
 def collapse(study: GraphStudy) -> Figure | None:
     """Distance and energy by layer against the bound."""
     run = study.propagation
+    if run.log_norm[0] == -np.inf:
+        return None
     layers = np.arange(run.depth + 1)
     with drawing(6.8, 3.0) as canvas:
         left, right = canvas.subplots(1, 2)
@@ -144,15 +147,16 @@ def collapse(study: GraphStudy) -> Figure | None:
         if bounded:
             left.plot(layers[seen], bound[seen] / NATS, color=COLOURS[1], ls="--", lw=1.1, label="bound on $d_M$")
         _curve(left, layers, run.log_norm - run.log_norm[0], GREY, "size $|H|$", run.spread, "log_norm")
-        left.set_xlabel("layer")
+        by_layer(left)
         left.set_ylabel("log₁₀, first size = 0")
         left.legend(loc="best")
         shown = run.rayleigh
-        right.plot(layers, shown, color=COLOURS[2], label="Rayleigh quotient $E/|H|^2$")
-        right.plot(layers, run.mad, color=COLOURS[3], label="MAD of neighbours")
+        dots = marks(run.depth)
+        right.plot(layers, shown, color=COLOURS[2], label="Rayleigh quotient $E/|H|^2$", **dots)
+        right.plot(layers, run.mad, color=COLOURS[3], label="MAD of neighbours", **dots)
         if np.isfinite(run.probe).any():
-            right.plot(layers, run.probe, color=COLOURS[4], label="accuracy of a linear probe")
-        right.set_xlabel("layer")
+            right.plot(layers, run.probe, color=COLOURS[4], label="accuracy of a linear probe", **dots)
+        by_layer(right)
         right.set_ylim(bottom=0)
         right.legend(loc="best")
         svg = figure_svg(canvas)
@@ -173,7 +177,7 @@ def _curve(
     plane: Any, x: Any, y: Array, colour: str, label: str, spread: dict[str, Array], name: str = "log_distance"
 ) -> None:
     finite = np.isfinite(y)
-    plane.plot(x[finite], y[finite] / NATS, color=colour, label=label)
+    plane.plot(x[finite], y[finite] / NATS, color=colour, label=label, **marks(len(x) - 1))
     if name in spread:
         wide = spread[name][finite]
         plane.fill_between(x[finite], (y[finite] - wide) / NATS, (y[finite] + wide) / NATS, color=colour, alpha=0.2)
@@ -188,10 +192,11 @@ def frequencies(study: GraphStudy) -> Figure | None:
         return None
     layers = np.arange(run.depth + 1)
     said = []
-    with drawing(6.8, 3.2) as canvas:
+    both = known.any() and ranked.any()
+    with drawing(6.8 if both else 4.6, 3.2 if known.any() else 2.6) as canvas:
         # A panel without data is left out.
         panels = [canvas.add_subplot(1, int(known.any()) + int(ranked.any()), 1)]
-        if known.any() and ranked.any():
+        if both:
             panels.append(canvas.add_subplot(1, 2, 2))
         if known.any():
             left = panels[0]
@@ -199,7 +204,7 @@ def frequencies(study: GraphStudy) -> Figure | None:
             shares = np.clip(run.band_energy[known].T, 0, None)
             left.stackplot(layers[known], shares, labels=labels, colors=[COLOURS[k % 6] for k in (3, 1, 5, 2, 0)])
             left.set_ylim(0, 1)
-            left.set_xlabel("layer")
+            by_layer(left)
             left.set_ylabel("share of $|H|^2$")
             handles, names = left.get_legend_handles_labels()
             canvas.legend(handles, names, loc="outside lower center", ncols=5, title="eigenvalues of $A$")
@@ -213,63 +218,34 @@ def frequencies(study: GraphStudy) -> Figure | None:
             stable = np.isfinite(run.stable_rank)
             right.plot(layers[stable], run.stable_rank[stable], "s-", color=COLOURS[1], label="stable rank", mfc="none")
             right.set_yscale("log")
-            right.set_xlabel("layer")
+            by_layer(right)
             right.legend(loc="best")
             said.append("how many directions the signal still has.")
         svg = figure_svg(canvas)
     return Figure(
         id="frequencies",
         svg=svg,
+        width=1.0 if both else 0.7,
         alt="What the signal is made of, by layer: " + " ".join(said),
         caption=(f"Left: {said[0]} Right: {said[1]}" if len(said) == 2 else f"By layer: {said[0]}"),
-    )
-
-
-def gradients(study: GraphStudy) -> Figure | None:
-    """A gradient on its way back, and the gains of the layers."""
-    run = study.propagation
-    if not np.isfinite(run.log_gradient_norm).any():
-        return None
-    layers = np.arange(run.depth + 1)
-    with drawing(6.8, 2.7) as canvas:
-        left, right = canvas.subplots(1, 2)
-        finite = np.isfinite(run.log_gradient_norm)
-        left.plot(layers[finite], run.log_gradient_norm[finite] / NATS, color=COLOURS[0])
-        left.axhline(0, color=GREY, lw=0.8)
-        left.set_xlabel("layer (the gradient comes from the right)")
-        left.set_ylabel("size of the gradient, log₁₀")
-        right.plot(layers, run.gradient_collapse, color=COLOURS[1], label="gradient: $d_M$ / size")
-        right.plot(layers, run.relative_distance, color=COLOURS[0], ls="--", label="signal: $d_M$ / size")
-        right.set_xlabel("layer")
-        right.set_ylim(0, 1.05)
-        right.legend(loc="best")
-        svg = figure_svg(canvas)
-    return Figure(
-        id="gradients",
-        svg=svg,
-        alt=f"A gradient of size 1 at the last layer has size {number(float(run.gradient_norm[0]), 3)} at the input.",
-        caption=(
-            "A random gradient of size 1 at the last layer, carried back to the input. Right: how much of it, and of "
-            "the signal, lies outside the collapse subspace: at the far end both have lost what tells nodes apart."
-        ),
     )
 
 
 def squashing(study: GraphStudy) -> Figure | None:
     """Influence by distance, and the narrow edges."""
     result = study.influence
-    if result is None:
+    if result is None or not np.isfinite(result.reach):
         return None
     with drawing(6.8, 2.7) as canvas:
         left, right = canvas.subplots(1, 2)
         left.bar(result.hops, result.shares, color=COLOURS[0], width=0.7)
-        left.set_xlabel("distance (hops)")
+        by_layer(left, "distance (hops)")
         left.set_ylabel("share of all influence")
         finite = np.isfinite(result.log_total)
         per_node, bound = result.log_per_node, result.log_bound - np.log(result.nodes_at)
         right.plot(result.hops[finite], per_node[finite] / NATS, "o-", color=COLOURS[0], label="measured")
         right.plot(result.hops, bound / NATS, "--", color=COLOURS[1], label="topological bound")
-        right.set_xlabel("distance (hops)")
+        by_layer(right, "distance (hops)")
         right.set_ylabel("influence of one node, log₁₀")
         right.legend(loc="best")
         svg = figure_svg(canvas)
@@ -279,7 +255,8 @@ def squashing(study: GraphStudy) -> Figure | None:
         alt=f"Influence comes from {result.reach:.2f} hops away on average, after {result.depth} layers.",
         caption=(
             f"Left: from how far the output at a node is influenced after {plural(result.depth, 'layer')}. Right: the "
-            "influence of a single node at each distance, and what the graph alone allows."
+            "influence of a single node at each distance, and what the graph alone allows"
+            + ("; without weights and activations the two are equal." if study.network is None else ".")
         ),
     )
 
@@ -313,6 +290,7 @@ FIGURES: dict[str, Callable[[GraphStudy], Figure | None]] = {
     "collapse": collapse,
     "frequencies": frequencies,
     "gradients": gradients,
+    "exponents": exponents,
     "squashing": squashing,
     "remedies": remedies,
 }

@@ -98,6 +98,8 @@ def verdict_of(study: GraphStudy, findings: tuple[Finding, ...]) -> str:
     """One sentence: whether nodes stay distinct, how fast they become alike, and what that means for labels."""
     run = study.propagation
     ids = {finding.id for finding in findings}
+    if "nothing-propagates" in ids:
+        return "The graph has no edges: nothing is propagated."
     if "signal-dies" in ids:
         return "The signal dies: from some layer on it is exactly zero."
     if run.effective_depth is None:
@@ -128,7 +130,7 @@ def _facts(study: GraphStudy) -> tuple[tuple[str, str], ...]:
     facts = [
         ("Nodes", f"{study.graph.n_nodes:,}".replace(",", " ")),
         ("Edges", f"{study.graph.n_edges:,}".replace(",", " ")),
-        ("Features", " → ".join(str(w) for w in _changes(run.widths))),
+        ("Features", "→".join(str(w) for w in _changes(run.widths))),
         ("Layers", str(run.depth)),
         ("Normalisation", run.normalization),
         ("Precision", run.dtype),
@@ -205,6 +207,7 @@ def _data(
         "density": study.density,
         "bottlenecks": study.narrow,
         "homophily": study.homophily,
+        "layer_exponents": {run.name: run for run in study.exponents} or None,
     }
     data |= {name: value for name, value in optional.items() if value is not None}
     if study.left_out:

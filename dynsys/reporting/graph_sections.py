@@ -8,10 +8,10 @@ import numpy as np
 
 from dynsys.propagate.rates import tells_a_rate
 from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Section, Table
+from dynsys.reporting.graph_gradients_section import gradients_section
 from dynsys.reporting.graph_remedies import Remedy
 from dynsys.reporting.graph_study import GraphStudy
 from dynsys.reporting.wording import even, number, percent, plural, small, with_error
-from dynsys.types import Array
 
 NATS = math.log(10)
 
@@ -22,7 +22,7 @@ def graph_sections(study: GraphStudy, figures: dict[str, Figure]) -> tuple[Secti
         _graph(study, figures),
         _collapse(study, figures),
         _frequencies(study, figures),
-        _gradients(study, figures),
+        gradients_section(study, figures),
         _squashing(study, figures),
         _remedies(study, figures),
     )
@@ -166,31 +166,12 @@ def _frequencies(study: GraphStudy, figures: dict[str, Figure]) -> Section:
     return Section("frequencies", "Frequencies and ranks", (Paragraph(said), *_picture(figures, "frequencies")))
 
 
-def _gradients(study: GraphStudy, figures: dict[str, Figure]) -> Section:
-    run = study.propagation
-    if not np.isfinite(run.log_gradient_norm[-1:]).any():
-        text = "Not measured: it would cost more than the rest of this report. `propagation(..., gradients=True)` does."
-        return Section("gradients", "Gradients through depth", (Paragraph(text),))
-    gains = run.jacobian_gain[1:][np.isfinite(run.jacobian_gain[1:])]
-    mean = run.jacobian_rms[1:][np.isfinite(run.jacobian_rms[1:])]
-    said = "A deep graph network is a recurrent map over layers, and its gradients behave as in recurrent networks."
-    if len(gains):
-        said += (
-            f" The largest singular value of a layer's Jacobian is {_range(gains)}; the root mean square of all of "
-            f"them is {_range(mean)}: typical gradients change by other factors than the largest."
-        )
-    return Section("gradients", "Gradients through depth", (Paragraph(said), *_picture(figures, "gradients")))
-
-
-def _range(values: Array) -> str:
-    low, high = number(float(values.min())), number(float(values.max()))
-    return low if low == high else f"between {low} and {high}"
-
-
 def _squashing(study: GraphStudy, figures: dict[str, Figure]) -> Section:
     blocks: list[Block] = []
     result = study.influence
-    if result is not None:
+    if result is not None and not math.isfinite(result.reach):
+        blocks.append(Paragraph(f"After {plural(result.depth, 'layer')} no node is influenced by any."))
+    elif result is not None:
         blocks.append(
             Paragraph(
                 "The influence of node $u$ on node $v$ is the sum of the moduli of $\\partial h_v / \\partial h_u$. "
@@ -247,6 +228,7 @@ def _remedies(study: GraphStudy, figures: dict[str, Figure]) -> Section:
         return Section("remedies", "What would change it", (Paragraph("No change was tried."),))
     probed = any(math.isfinite(r.probe[1]) for r in study.remedies)
     header = ["change", "$d_M/|H|$ at the end", "rate (nats/layer)", "gap"] + (["probe"] if probed else [])
+    width = study.features.shape[1]
     first = study.remedies[0]
     rows = [_remedy_row("as it is", [pair[0] for pair in _pairs(first)], probed)]
     rows += [_remedy_row(r.what, [pair[1] for pair in _pairs(r)], probed) for r in study.remedies]
@@ -263,6 +245,7 @@ def _remedies(study: GraphStudy, figures: dict[str, Figure]) -> Section:
             note=(
                 "Everything else as before, weights included: they were not trained again. A wider gap makes it easier "
                 "for information to pass and, by the same token, nodes alike in fewer layers."
+                + (f" Measured on {study.columns} of {width} columns of the signal." if study.columns < width else "")
             ),
         ),
         *_picture(figures, "remedies"),

@@ -29,12 +29,14 @@ from dynsys.propagate.result import Propagation
 from dynsys.propagate.run import checked_signal, propagation
 from dynsys.propagate.signals import Signals
 from dynsys.propagate.squashing import Sensitivity, sensitivity
+from dynsys.reporting.graph_exponents import StackExponents, stack_exponents
 from dynsys.reporting.graph_remedies import Remedy, remedies
 from dynsys.types import AnyArray, Progress
 
-STAGES = 7
+STAGES = 8
 DEEPEST = 8  # layers over which influence is followed
 FEW = 8  # columns of a signal on which influence is followed on large graphs
+VALUES = 6  # leading singular values of layer Jacobians
 MANY_NODES = 50_000  # from which the density takes fewer probes, whose errors fall with the number of nodes
 LARGE = 2_000_000  # entries of a signal from which fewer columns stand for all in what is repeated
 
@@ -46,6 +48,8 @@ class GraphStudy:
 
     Attributes:
         linear: the features under linear propagation, beside a network's own `propagation`.
+        exponents: over layers, of the repeated layer where there is one, and of fresh random weights.
+        columns: of the signal, on which influence and remedies were measured.
         left_out: what was not run, and why.
     """
 
@@ -60,7 +64,9 @@ class GraphStudy:
     density: SpectralDensity | None
     narrow: Bottlenecks | None
     homophily: Homophily | None
+    exponents: tuple[StackExponents, ...]
     remedies: tuple[Remedy, ...]
+    columns: int
     left_out: tuple[str, ...]
     seed: int
     seconds: float
@@ -89,9 +95,13 @@ def run_graph_study(
     followed = steps.always(
         "following the signal through the layers",
         lambda: propagation(
-            network, graph, X, depth, progress=steps.within, bands=EDGES if X.size <= LARGE else None, **common
+            network, graph, X, depth, progress=steps.within, bands=EDGES if X.size <= LARGE else None,
+            singular_values=0 if network is None else VALUES, **common,
         ),
-    )
+    )  # fmt: skip
+    if X.size > LARGE:
+        entries = f"the signal has more than {LARGE:,} entries".replace(",", " ")
+        steps.left_out.append(f"shares by band of eigenvalues: {entries}; `propagation(..., bands=...)` measures them")
     linear = None
     if network is not None:
         linear = steps.maybe(
@@ -109,7 +119,11 @@ def run_graph_study(
     narrow = None
     if graph.n_edges:
         narrow = steps.maybe("bottleneck edges", lambda: _narrow(graph, seed))
-    found = steps.maybe("remedies", lambda: remedies(graph, network, few, followed, common, steps.late))
+    exponents = steps.maybe(
+        "Lyapunov exponents over layers", lambda: stack_exponents(graph, network, few, known, seed=seed)
+    )
+    found = steps.maybe("remedies", lambda: remedies(graph, network, few, followed, common, steps.late, steps.within))
+    tried, untried = found or ((), ())
     return GraphStudy(
         graph=graph,
         network=network,
@@ -122,8 +136,10 @@ def run_graph_study(
         density=density,
         narrow=narrow,
         homophily=None if signals.labels is None else homophily(graph, signals.labels),
-        remedies=() if found is None else found,
-        left_out=tuple(steps.left_out),
+        exponents=exponents or (),
+        remedies=tried,
+        columns=few.shape[1],
+        left_out=(*steps.left_out, *untried),
         seed=seed,
         seconds=time.monotonic() - steps.began,
     )
@@ -167,7 +183,7 @@ class _Steps:
     def within(self, done: int, total: int, message: str) -> None:
         """Progress of a stage."""
         if self._progress is not None:
-            self._progress(self._done - 1, STAGES, f"{message} of {total}")
+            self._progress(self._done - 1, STAGES, f"{message} of {total}" if total else message)
 
     def always(self, what: str, work: Callable[[], Any]) -> Any:
         """A stage that the report cannot do without."""

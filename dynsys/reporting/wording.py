@@ -25,7 +25,7 @@ def number(value: float, digits: int = 4) -> str:
         return "−∞" if value < 0 else "∞"
     if value != 0 and not 1e-4 <= abs(value) < 1e6:
         return small(value)
-    return minus(f"{value:.{digits}g}")
+    return minus(f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}")
 
 
 def even(value: float, digits: int = 3) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -68,3 +71,23 @@ def test_a_graph_makes_each_operator_once() -> None:
     assert graph.operator("sym")(np.ones(3)) == pytest.approx([2**-0.5, 2**0.5, 2**-0.5])
     with pytest.raises(InputError, match="normalization"):
         graph.operator("left")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_can_multiply_too() -> None:
+    """Threads stay between products, but not in a process that was forked off."""
+    program = """
+import os, sys, warnings
+import numpy as np, scipy.sparse as sp
+from dynsys.graphs.operators import SparseOperator
+from dynsys.propagate.chunks import over
+warnings.simplefilter("ignore")  # newer interpreters warn of any fork beside threads
+M = sp.random_array((2000, 2000), density=0.1, rng=np.random.default_rng(0), format="csr")
+product, X = SparseOperator(M, threads=2, kernels="scipy"), np.ones((2000, 4))
+before = product(X), over(abs, list(range(9)))
+child = os.fork()
+if not child:
+    os._exit(0 if np.array_equal(product(X), before[0]) and over(abs, list(range(9))) == before[1] else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0

@@ -268,3 +268,17 @@ def test_results_are_printed_and_written() -> None:
     found = spectrum(nx.path_graph(3))
     assert "lambda_2 = 0.50000000" in str(found)
     assert {"lambda_2", "lambda_min", "lambda_star", "gap", "residuals", "components"} <= set(found.to_dict())
+
+
+def test_a_graph_remembers_its_spectra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked again, nothing is computed; "row+loops" has the eigenvalues of "sym+loops", and a norm of its own."""
+    graph = as_graph(nx.star_graph(16))
+    first = spectrum(graph)
+    monkeypatch.setattr(extremes, "_dense", None)
+    assert spectrum(graph) is first
+    row = spectrum(graph, "row+loops")
+    assert (row.normalization, row.lambda_2, row.lambda_min) == ("row+loops", first.lambda_2, first.lambda_min)
+    assert (first.norm, row.norm) == (1.0, pytest.approx(2.0647, abs=5e-5))
+    assert not first.vectors.flags.writeable
+    with pytest.raises(TypeError):
+        spectrum(graph, tol=1e-5)  # another question
