@@ -21,7 +21,7 @@ EVERY_STEP = 16  # state size up to which a QR costs so little that every step h
 LARGEST_SPAN = 16.0  # nats between the diagonal entries of one R
 WANTED_SPAN = 12.0  # nats; rounding of a QR then leaves about 1e-10 of an exponent
 CHECKED_TO_THE_END = 32  # state size up to which the second frame always goes all the way
-CHECKED = 16  # beyond it goes along for one in so many steps
+CHECKED = 20  # beyond it goes along for one in so many steps
 SAME = 1e-9  # sine of the angle between two frames from which on they stay together
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from dynsys.types import Array
 
-MEASURED = 20  # QRs, one at every step, from which the interval is chosen
+MEASURED = 12  # QRs, one at every step, from which the interval is chosen
 LONGEST = 100  # steps
-PATIENCE = 10  # QRs
+PATIENCE = 5  # QRs
 
 
 @final
