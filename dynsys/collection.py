@@ -16,8 +16,9 @@ SAME = 1e-7  # polished states closer than this (relative to 1 + |x|) are one po
 GAP, MERGED = 1e-3, 1e-6  # ends of a search closer than this are polished once: first the one, for the rest the other
 VICINITY, LINEAR = 1e-2, 0.1  # an end this near to a root is at it if the equation is linear between them to this share
 SLOW_SAME = 1e-4  # slow points closer than this are one
-WORK = 1.5e11  # what a search may take: solutions of n x n systems, times n^3
+WORK = 6e10  # what a search may take: solutions of n x n systems, times n^3
 POINT_WORK = 30  # what measuring one point takes in the end, multipliers included, in such solutions
+PATH_WORK = 1.8e5  # steps along paths in small systems; a step costs about 1 + n / 32 times as much in larger ones
 LARGE = 64  # state variables beyond which that limit is felt, and starts are taken in growing shares
 
 
@@ -25,7 +26,8 @@ LARGE = 64  # state variables beyond which that limit is felt, and starts are ta
 class Collection:
     """The distinct roots and slow points met so far, with what has been measured at the roots.
 
-    `allowance` is the number of n x n systems that may still be solved; `spent_out` says that starts were left out.
+    `allowance` is the number of n x n systems that may still be solved, `path_steps` that of steps along paths;
+    `spent_out` says that starts were left out.
     """
 
     def __init__(self, f: Map, input: Array, box: SearchBox, reach: SearchBox, tol: float, effort: float = 1.0) -> None:
@@ -42,10 +44,28 @@ class Collection:
         self.branched = 0  # roots whose branches have been followed
         self.eigen: dict[int, tuple[Complex, Complex]] = {}  # of the Jacobians, where they have been needed
         self.allowance = effort * WORK / n**3
+        self.path_steps = effort * PATH_WORK / (1.0 + n / 32.0)
         self.spent_out = False
+        self.last_paths = (0, 0)  # continuation paths followed last, and how many points were first met by them
 
     def __len__(self) -> int:
         return len(self.roots)
+
+    @property
+    def steps_left(self) -> float:
+        """Steps along paths that may still be taken."""
+        return max(0.0, min(self.path_steps, self.allowance))
+
+    @property
+    def paths_spent(self) -> bool:
+        """Whether the work allowed, or the number of steps along paths, is used up."""
+        return self.steps_left <= 0
+
+    def walked(self, steps: int, work: float) -> None:
+        """Steps have been taken along paths, each of so much work."""
+        self.path_steps -= steps
+        self.allowance -= work * steps
+        self.spent_out |= self.paths_spent
 
     def add(self, starts: Array, origin: str, *, count_hits: bool = False, all_of_them: bool = False) -> None:
         """Search from `starts` (k, n): in large systems from as many as the allowance lasts, unless all are wanted."""

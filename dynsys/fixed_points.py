@@ -171,6 +171,9 @@ def find_fixed_points(
         if drawn < n_starts:
             why = "the first of them all stalled" if not found.hits.any() else f"each costs {f.state_size}^3"
             notes += (f"{drawn} of the {n_starts} uniform starts asked for were drawn: {why}",)
+        paths, new = found.last_paths
+        if found.paths_spent and new:
+            notes += (f"the last {paths} continuation paths still met {new} new points: more of them exist",)
         if found.spent_out:
             notes += (f"the search ended at its work limit; effort={2 * effort:g} doubles it",)
         result = _result(f, found, drawn, seed, step_duration, notes)
@@ -201,7 +204,8 @@ def _later_stages(
     if hard or found.index_fails():
         tell(2, "orbit ends and continuation paths")
         stages.go_deeper(found, asked, generator)
-    if found.index_fails() and (len(found) or found.reach.invariant):
+    worthwhile = int(found.hits.sum()) >= stages.RARE * drawn or not found.reach.invariant
+    if found.index_fails() and worthwhile and (len(found) or found.reach.invariant):
         tell(3, "further uniform starts")
         more = generator.uniform(found.box.low, found.box.high, (4 * asked, found.f.state_size))
         found.add(more, "further uniform start")
