@@ -17,7 +17,7 @@ from dynsys.fixed_points import find_fixed_points
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, SearchBox, numbers
 from dynsys.periodic.apart import divisors
-from dynsys.periodic.pool import Pool, measure
+from dynsys.periodic.pool import Pool
 from dynsys.periodic.starts import segments, within_reach
 from dynsys.search_box import search_box
 from dynsys.types import Array, ArrayLike, Complex, Integers
@@ -118,12 +118,12 @@ class Cycles:
 @overload
 def find_cycles(
     f: Any, period: int, input: ArrayLike | None = ..., starts: ArrayLike | None = ..., n_starts: int = ...,
-    tol: float = ..., seed: int = ..., *, step_duration: float | None = ...,
+    tol: float = ..., seed: int = ..., *, effort: float = ..., step_duration: float | None = ...,
 ) -> Cycles: ...  # fmt: skip
 @overload
 def find_cycles(
     f: Any, period: Iterable[int], input: ArrayLike | None = ..., starts: ArrayLike | None = ..., n_starts: int = ...,
-    tol: float = ..., seed: int = ..., *, step_duration: float | None = ...,
+    tol: float = ..., seed: int = ..., *, effort: float = ..., step_duration: float | None = ...,
 ) -> dict[int, Cycles]: ...  # fmt: skip
 def find_cycles(
     f: Any,
@@ -134,6 +134,7 @@ def find_cycles(
     tol: float = 1e-12,
     seed: int = 0,
     *,
+    effort: float = 1.0,
     step_duration: float | None = None,
 ) -> Cycles | dict[int, Cycles]:
     """Cycles of `f` at a constant input: orbits of exactly that minimal period, with stability, each listed once.
@@ -154,6 +155,8 @@ def find_cycles(
             start costs much (period times state variables cubed); the result's `n_starts` and `notes` say so.
         tol: an orbit counts if every |f(x_t) - x_{t+1}| <= tol (1 + max|x|) and its error <= 1e-6 (1 + max|x|).
         seed: of the uniform starts. step_duration: seconds per step, adds times in ms.
+        effort: how much work the search of each period may take, relative to the default, beyond 64 state variables
+            (some seconds); where it ran out, `notes` say so.
 
     Returns: Cycles; for several periods a dict period -> Cycles.
     Raises: InputError for a time-varying input, wrong shapes, or nothing to start from.
@@ -167,19 +170,22 @@ def find_cycles(
         raise InputError(f"`tol` must be positive, got {tol}.")
     if step_duration is not None and not 0 < step_duration < np.inf:
         raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
+    if not 0 < effort < np.inf:
+        raise InputError(f"`effort` must be positive (1 is the default amount of work), got {effort}.")
     given = _starts(f, starts, periods)
     if not n_starts and not len(given):
         raise InputError("nothing to start from: n_starts=0 and no `starts`.")
     with one_blas_thread(), np.errstate(all="ignore"):
         flat = given.reshape(-1, f.state_size)
         box = search_box(f, vector, flat, seed)
-        pool = Pool(f, vector, box, tol, int(n_starts), seeds.generator(seed))
+        pool = Pool(f, vector, box, tol, int(n_starts), seeds.generator(seed), effort)
         wanted = sorted({d for p in periods for d in (divisors(p) if n_starts else [p])})
         fixed = None
         for p in wanted:
             if p == 1:
-                fixed = find_fixed_points(f, vector, flat if len(flat) else None, int(n_starts), tol, seed)
-                pool.of(1).merge(fixed.states[:, np.newaxis], fixed.hits, "fixed-point search")
+                states = flat if len(flat) else None
+                fixed = find_fixed_points(f, vector, states, int(n_starts), tol, seed, effort=effort)
+                pool.of(1).merge(fixed.states[:, np.newaxis], fixed.hits, ["fixed-point search"] * len(fixed))
                 if n_starts:
                     pool.search_patterns(1)
             else:
@@ -220,16 +226,18 @@ def _starts(f: Map, starts: ArrayLike | None, periods: list[int]) -> Array:
 
 def _result(pool: Pool, p: int, seed: int, step_duration: float | None, fixed: Any) -> Cycles:
     f, found = pool.f, pool.of(p)
-    seen, turn = measure(f, found.orbits, pool.input), pool.monodromy(found.orbits)
+    seen, turn = pool.measured(p), pool.turns(p)
     unstable, undecided = stability.count_unstable(turn.multipliers, turn.errors)
     names = stability.kinds(unstable, undecided, f.state_size)
     order = np.lexsort((seen.residuals, unstable))
-    count = pool.affordable(p, pool.n_starts) if p > 1 or fixed is None else fixed.n_starts
+    count = pool.drawn.get(p, 0) if p > 1 or fixed is None else fixed.n_starts
     notes = f.notes
     if p in pool.exact:
         notes += (pool.exact[p],)
     if count < pool.n_starts:
         notes += (f"{count} of the {pool.n_starts} uniform starts asked for were drawn: each costs much",)
+    if p in pool.spent_out:
+        notes += (f"the search ended at its work limit; effort={2 * pool.effort:g} doubles it",)
     return Cycles(
         period=p,
         states=found.orbits[order],
