@@ -17,6 +17,7 @@ GAP, MERGED = 1e-3, 1e-6  # ends of a search closer than this are polished once:
 VICINITY, LINEAR = 1e-2, 0.1  # an end this near to a root is at it if the equation is linear between them to this share
 SLOW_SAME = 1e-4  # slow points closer than this are one
 WORK = 6e10  # what a search may take: solutions of n x n systems, times n^3
+EFFICIENT = 256  # state variables beyond which a solution takes less time than n^3 would have it
 POINT_WORK = 30  # what measuring one point takes in the end, multipliers included, in such solutions
 PATH_WORK = 1.8e5  # steps along paths in small systems; a step costs about 1 + n / 32 times as much in larger ones
 LARGE = 64  # state variables beyond which that limit is felt, and starts are taken in growing shares
@@ -43,7 +44,8 @@ class Collection:
         self.rejected = 0
         self.branched = 0  # roots whose branches have been followed
         self.eigen: dict[int, tuple[Complex, Complex]] = {}  # of the Jacobians, where they have been needed
-        self.allowance = effort * WORK / n**3
+        self.allowance = effort * WORK / (n**2 * min(n, (n + 2 * EFFICIENT) / 3))
+        self.first_allowance = self.allowance
         self.path_steps = effort * PATH_WORK / (1.0 + n / 32.0)
         self.spent_out = False
         self.last_paths = (0, 0)  # continuation paths followed last, and how many points were first met by them

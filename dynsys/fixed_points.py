@@ -11,7 +11,7 @@ import numpy as np
 
 from dynsys import search_stages as stages
 from dynsys import seeds
-from dynsys.collection import Collection
+from dynsys.collection import LARGE, Collection
 from dynsys.combinators import as_map
 from dynsys.completeness import Completeness, chao1
 from dynsys.errors import InputError, ShapeError
@@ -162,6 +162,8 @@ def find_fixed_points(
         generator = seeds.generator(seed)
         tell = _teller(progress, found)
         tell(0, "uniform starts")
+        if n_starts and f.state_size > LARGE:  # few starts can be paid for, and this one costs little
+            stages.initial_state(found)
         drawn = stages.uniform_starts(found, n_starts, generator)
         found.add(given, "given start", all_of_them=True)
         if n_starts:
@@ -205,6 +207,7 @@ def _later_stages(
         tell(2, "orbit ends and continuation paths")
         stages.go_deeper(found, asked, generator)
     worthwhile = int(found.hits.sum()) >= stages.RARE * drawn or not found.reach.invariant
+    worthwhile &= found.allowance > 0
     if found.index_fails() and worthwhile and (len(found) or found.reach.invariant):
         tell(3, "further uniform starts")
         more = generator.uniform(found.box.low, found.box.high, (4 * asked, found.f.state_size))

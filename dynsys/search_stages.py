@@ -63,7 +63,10 @@ def mixtures(found: Collection, most: int, generator: np.random.Generator) -> No
 
     `most` is the number of pairs beyond which as many random ones are taken.
     """
-    for _ in range(1 if found.f.state_size > LARGE else MIXING_ROUNDS):
+    large = found.f.state_size > LARGE
+    if large and found.allowance < found.first_allowance / 2:
+        return  # branches and paths make better use of what is left
+    for _ in range(1 if large else MIXING_ROUNDS):
         k = len(found)
         if k < 2:
             return
@@ -78,6 +81,12 @@ def mixtures(found: Collection, most: int, generator: np.random.Generator) -> No
             return
 
 
+def initial_state(found: Collection) -> None:
+    """One start from the state that the network begins in: at zero input often a fixed point itself."""
+    centre = np.zeros(found.f.state_size) if found.f.initial_state is None else found.f.initial_state
+    found.add(np.clip(centre, *_walls(found))[np.newaxis], "initial state")
+
+
 def go_deeper(found: Collection, most: int, generator: np.random.Generator) -> None:
     """Orbit ends, then rounds of paths from random states and of branches from every point found.
 
@@ -85,8 +94,7 @@ def go_deeper(found: Collection, most: int, generator: np.random.Generator) -> N
     test does not fail, or with the work allowed.
     """
     n = found.f.state_size
-    centre = np.clip(np.zeros(n) if found.f.initial_state is None else found.f.initial_state, *_walls(found))
-    found.add(centre[np.newaxis], "initial state")
+    initial_state(found)
     if n > LARGE:
         _follow_branches(found, len(found))  # few starts can be paid for, and these lead somewhere
     found.add(_orbit_ends(found, generator), "orbit end")

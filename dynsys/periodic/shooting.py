@@ -15,6 +15,7 @@ from dynsys.batched_solves import inverse_of_each, solve_each
 from dynsys.maps import Map
 from dynsys.types import Array
 
+FEW = 64  # orbits up to which that pays when a step is solved for
 WHOLE = 48  # unknowns of an orbit up to which its system is written out as one matrix
 
 
@@ -125,9 +126,16 @@ def gradient_of(G: Array, J: Array) -> Array:
 def solve_damped(J: Array, gradient: Array, damping: Array) -> Array:
     """d, (p, B, n), with (A^T A + damping I) d = gradient for the cyclic matrix A and damping (B,).
 
-    A^T A is block tridiagonal up to its corners, and positive definite: block elimination needs no pivoting.
+    A^T A is block tridiagonal up to its corners, and positive definite: block elimination needs no pivoting. A few
+    small systems are written out, which takes one call where elimination takes one for every state.
     """
-    p, _, n, _ = J.shape
+    p, count, n, _ = J.shape
+    if p * n <= WHOLE and count <= FEW:
+        A = _whole(J)
+        normal = A.swapaxes(1, 2) @ A
+        normal[:, np.arange(p * n), np.arange(p * n)] += damping[:, np.newaxis]
+        solved = solve_each(normal, np.ascontiguousarray(gradient.swapaxes(0, 1)).reshape(count, p * n))
+        return np.ascontiguousarray(solved.reshape(count, p, n).swapaxes(0, 1))
     transposed = J.swapaxes(2, 3)
     H = transposed @ J
     H[..., np.arange(n), np.arange(n)] += 1.0 + damping[:, np.newaxis]

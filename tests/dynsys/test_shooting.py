@@ -45,7 +45,11 @@ def test_one_factorisation_serves_several_right_sides(case: tuple[np.ndarray, ..
         np.testing.assert_allclose(A @ flat(factors.solve(side))[..., None], flat(side)[..., None], atol=1e-11)
 
 
-def test_the_damped_solution_is_that_of_the_dense_normal_equations(case: tuple[np.ndarray, ...]) -> None:
+@pytest.mark.parametrize("few", [0, 64], ids=["by blocks", "written out"])
+def test_the_damped_solution_is_that_of_the_dense_normal_equations(
+    case: tuple[np.ndarray, ...], few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shooting, "FEW", few)
     J, right, A = case
     damping = np.linspace(0.1, 2.0, 6)
     solved = flat(solve_damped(J, right, damping))
