@@ -14,7 +14,7 @@ from dynsys.types import Array, Booleans
 ROUGH = 1e-8  # defect at which a start counts as having met an orbit; Newton polishes from there
 PATIENCE, PROGRESS = 8, 0.7  # a start is given up if neither |G|^2 nor its gradient falls by this in so many steps
 FLAT = 1e-7  # |gradient| / (|A| |G|) at a local minimum of |G| that is not zero
-LEAST = 1e-18  # defect below which nothing is gained: at the origin rounding is relative to ever smaller states
+LEAST = 1e-30  # defect below which nothing is gained: at the origin rounding is relative to ever smaller states
 MEMORY = 1 << 27  # bytes of Jacobians held at a time
 
 
