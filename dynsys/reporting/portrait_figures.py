@@ -110,7 +110,7 @@ def node_name(wired: Wiring, i: int) -> str:
 
 
 def _branches(plane: Any, study: Any, wired: Wiring, nodes: list[int]) -> None:
-    saddles = study.fixed_points.points.states[wired.saddles]
+    saddles = wired.states
     centres = np.array([wired.attractors[i].states.mean(axis=0) for i in nodes])
     mean, axes, _ = principal_axes(np.concatenate([centres, saddles]))
     axes = axes[:2]
