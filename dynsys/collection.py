@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import final
 
 import numpy as np
 
 from dynsys.maps import Map, SearchBox
 from dynsys.points import LARGEST_ERROR, Measured, measure
-from dynsys.root_search import NEARBY, distinct, polish, search
+from dynsys.root_search import NEARBY, Search, distinct, polish, search
 from dynsys.slow_points import are_minima
-from dynsys.types import Array, Booleans, Complex, Integers
+from dynsys.types import Array, Booleans, Complex, Integers, Keep
 
 SAME = 1e-7  # polished states closer than this (relative to 1 + |x|) are one point
 GAP, MERGED = 1e-3, 1e-6  # ends of a search closer than this are polished once: first the one, for the rest the other
@@ -31,7 +32,11 @@ class Collection:
     `spent_out` says that starts were left out.
     """
 
-    def __init__(self, f: Map, input: Array, box: SearchBox, reach: SearchBox, tol: float, effort: float = 1.0) -> None:
+    def __init__(
+        self, f: Map, input: Array, box: SearchBox, reach: SearchBox, tol: float, effort: float = 1.0,
+        keep: Keep | None = None,
+    ) -> None:  # fmt: skip
+        self.keep: Keep = keep or (lambda name, starts, compute: compute())
         self.f, self.input, self.box, self.reach, self.tol = f, input, box, reach, tol
         n = f.state_size
         self.roots, self.jacobians = np.zeros((0, n)), np.zeros((0, n, n))
@@ -77,7 +82,8 @@ class Collection:
             if self.allowance <= 0 and not all_of_them:
                 self.spent_out = True
                 return
-            ended = search(self.f, starts[:share], self.input, self.reach, close=NEARBY)
+            some = starts[:share]
+            ended: Search = self.keep(origin, some, partial(search, self.f, some, self.input, self.reach, close=NEARBY))
             starts = starts[share:]
             before = len(self)
             self._note_slow(ended.states[ended.met_slow])

@@ -13,14 +13,14 @@ from dynsys import seeds, stability
 from dynsys.combinators import as_map
 from dynsys.completeness import Completeness, chao1
 from dynsys.errors import InputError, ShapeError
-from dynsys.fixed_points import find_fixed_points
+from dynsys.fixed_points import find_fixed_points, require_tolerance
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, SearchBox, numbers
 from dynsys.periodic.apart import divisors
 from dynsys.periodic.pool import Pool
 from dynsys.periodic.starts import segments, within_reach
 from dynsys.search_box import search_box
-from dynsys.types import Array, ArrayLike, Complex, Integers
+from dynsys.types import Array, ArrayLike, Complex, Integers, Keep
 
 
 @final
@@ -119,11 +119,13 @@ class Cycles:
 def find_cycles(
     f: Any, period: int, input: ArrayLike | None = ..., starts: ArrayLike | None = ..., n_starts: int = ...,
     tol: float = ..., seed: int = ..., *, effort: float = ..., step_duration: float | None = ...,
+    keep: Keep | None = ...,
 ) -> Cycles: ...  # fmt: skip
 @overload
 def find_cycles(
     f: Any, period: Iterable[int], input: ArrayLike | None = ..., starts: ArrayLike | None = ..., n_starts: int = ...,
     tol: float = ..., seed: int = ..., *, effort: float = ..., step_duration: float | None = ...,
+    keep: Keep | None = ...,
 ) -> dict[int, Cycles]: ...  # fmt: skip
 def find_cycles(
     f: Any,
@@ -136,6 +138,7 @@ def find_cycles(
     *,
     effort: float = 1.0,
     step_duration: float | None = None,
+    keep: Keep | None = None,
 ) -> Cycles | dict[int, Cycles]:
     """Cycles of `f` at a constant input: orbits of exactly that minimal period, with stability, each listed once.
 
@@ -156,7 +159,7 @@ def find_cycles(
         tol: an orbit counts if every |f(x_t) - x_{t+1}| <= tol (1 + max|x|) and its error <= 1e-6 (1 + max|x|).
         seed: of the uniform starts. step_duration: seconds per step, adds times in ms.
         effort: how much work the search of each period may take, relative to the default, beyond 64 state variables
-            (some seconds); where it ran out, `notes` say so.
+            (some seconds); where it ran out, `notes` say so. keep: as in `find_fixed_points`.
 
     Returns: Cycles; for several periods a dict period -> Cycles.
     Raises: InputError for a time-varying input, wrong shapes, or nothing to start from.
@@ -166,8 +169,7 @@ def find_cycles(
     vector = f.input_vector(input)
     if int(n_starts) != n_starts or n_starts < 0:
         raise InputError(f"`n_starts` must be a whole number >= 0, got {n_starts!r}.")
-    if not 0 < tol < np.inf:
-        raise InputError(f"`tol` must be positive, got {tol}.")
+    require_tolerance(tol)
     if step_duration is not None and not 0 < step_duration < np.inf:
         raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
     if not 0 < effort < np.inf:
@@ -178,13 +180,13 @@ def find_cycles(
     with one_blas_thread(), np.errstate(all="ignore"):
         flat = given.reshape(-1, f.state_size)
         box = search_box(f, vector, flat, seed)
-        pool = Pool(f, vector, box, tol, int(n_starts), seeds.generator(seed), effort)
+        pool = Pool(f, vector, box, tol, int(n_starts), seeds.generator(seed), effort, keep)
         wanted = sorted({d for p in periods for d in (divisors(p) if n_starts else [p])})
         fixed = None
         for p in wanted:
             if p == 1:
                 states = flat if len(flat) else None
-                fixed = find_fixed_points(f, vector, states, int(n_starts), tol, seed, effort=effort)
+                fixed = find_fixed_points(f, vector, states, int(n_starts), tol, seed, effort=effort, keep=keep)
                 pool.of(1).merge(fixed.states[:, np.newaxis], fixed.hits, ["fixed-point search"] * len(fixed))
                 if n_starts:
                     pool.search_patterns(1)

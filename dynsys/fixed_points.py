@@ -13,13 +13,13 @@ from dynsys import search_stages as stages
 from dynsys import seeds
 from dynsys.collection import LARGE, Collection
 from dynsys.combinators import as_map
-from dynsys.completeness import Completeness, chao1
+from dynsys.completeness import EPS, Completeness, chao1
 from dynsys.errors import InputError, ShapeError
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, SearchBox, numbers, require_one_step
 from dynsys.points import Points, points_at
 from dynsys.search_box import search_box
-from dynsys.types import Array, ArrayLike, Progress
+from dynsys.types import Array, ArrayLike, Keep, Progress
 
 STAGES = 5
 PATHS = {"continuation path", "branch of a found point"}
@@ -113,6 +113,7 @@ def find_fixed_points(
     step_duration: float | None = None,
     prove: bool = False,
     progress: Progress | None = None,
+    keep: Keep | None = None,
 ) -> FixedPoints:
     """Fixed points of `f` at a constant input, with stability and an account of what may be missing.
 
@@ -135,7 +136,8 @@ def find_fixed_points(
         seed: of the uniform starts. step_duration: seconds per step, adds times in ms.
         prove: also try to prove the list complete, by `all_fixed_points` in the box `reach` (to 6 state variables);
             `completeness.proven` says whether it is, and points that only the proof met are added.
-        progress: called with (stages done, stages in all, message).
+        progress: called with (stages done, stages in all, message). keep: called with each stage, so that what it did
+            can be kept and a search that was broken off goes on (`dynsys.checkpoint.Stages`).
 
     Returns: FixedPoints.
     Raises: InputError for a time-varying input, wrong shapes, or nothing to start from.
@@ -153,12 +155,11 @@ def find_fixed_points(
         raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
     if not 0 < effort < np.inf:
         raise InputError(f"`effort` must be positive (1 is the default amount of work), got {effort}.")
-    if not 0 < tol < np.inf:
-        raise InputError(f"`tol` must be positive, got {tol}.")
+    require_tolerance(tol)
     # Starts may meet infinite slopes or run off; what is then not finite is judged, not warned of.
     with one_blas_thread(), np.errstate(all="ignore"):
         box = search_box(f, vector, given, seed)
-        found = Collection(f, vector, box, f.box(vector, vector) or box, tol, effort)
+        found = Collection(f, vector, box, f.box(vector, vector) or box, tol, effort, keep)
         generator = seeds.generator(seed)
         tell = _teller(progress, found)
         tell(0, "uniform starts")
@@ -184,6 +185,13 @@ def find_fixed_points(
     from dynsys.proofs.completeness import with_proof
 
     return with_proof(f, result)
+
+
+def require_tolerance(tol: float) -> None:
+    """`tol` is one that residuals in float64 can meet."""
+    if not EPS <= tol < np.inf:
+        why = "residuals are not known better than to rounding" if 0 < tol < EPS else "it is a largest residual"
+        raise InputError(f"`tol` must be a number >= {EPS:.1e} ({why}), got {tol}.")
 
 
 def _teller(progress: Progress | None, found: Collection) -> Callable[[int, str], None]:

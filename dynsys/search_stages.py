@@ -7,6 +7,8 @@ where the index test says that something is missing.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from dynsys.collection import LARGE, Collection
@@ -121,15 +123,18 @@ def _follow_branches(found: Collection, most: int | None = None) -> None:
             found.eigen[i] = values, modes
         found.allowance -= EIGEN_WORK * len(fresh)
         can = BRANCH_SHARE * found.steps_left / len(fresh)
-        ends, steps = from_fixed_points(
+        points = found.roots[fresh.start : fresh.stop]
+        follow = partial(
+            from_fixed_points,
             found.f,
-            found.roots[fresh.start : fresh.stop],
+            points,
             [found.eigen[i] for i in fresh],
             found.input,
             most=int(np.clip(can // (2 * FEWEST), 1, BRANCHES)),
             max_steps=int(np.clip(can, FEWEST, BRANCH_STEPS)),
             beyond=BEYOND if found.f.state_size <= LARGE else BEYOND_BRANCH,
         )
+        ends, steps = found.keep("branches", points, follow)
         found.walked(steps, STEP_WORK)
         found.add(_within(found, ends), "branch of a found point", all_of_them=True)
 
@@ -148,7 +153,8 @@ def _follow_paths(found: Collection, count: int, generator: np.random.Generator)
     low, high = np.where(low < high, low, found.box.low), np.where(low < high, high, found.box.high)
     states = generator.uniform(low, high, (max(1, count), n))
     most = int(max(found.steps_left, 2 * FEWEST))
-    ends, taken = from_states(found.f, states, found.input, min(steps, most), beyond, most)
+    follow = partial(from_states, found.f, states, found.input, min(steps, most), beyond, most)
+    ends, taken = found.keep("paths", states, follow)
     found.walked(taken, STEP_WORK)
     before = len(found)
     found.add(_within(found, ends), "continuation path", all_of_them=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import numpy as np
@@ -13,11 +14,11 @@ from dynsys.maps import Map, SearchBox
 from dynsys.periodic import starts as from_where
 from dynsys.periodic.apart import distinct_orbits, divisors, in_phase, minimal_periods
 from dynsys.periodic.multipliers import Monodromy, around
-from dynsys.periodic.newton import polish, shoot
+from dynsys.periodic.newton import Shots, polish, shoot
 from dynsys.periodic.pieces import exact_orbits, piecewise_form
 from dynsys.periodic.shooting import CyclicFactors, defects, inverse_norms
 from dynsys.points import LARGEST_ERROR
-from dynsys.types import Array, Booleans, Integers
+from dynsys.types import Array, Booleans, Integers, Keep
 
 SAME = 1e-7  # polished orbits closer than this (relative to 1 + |x|) are one orbit
 FIRM = 1e4  # norm of the inverse of the cyclic system up to which an end this near to an orbit can be at no other
@@ -111,8 +112,9 @@ class Pool:
 
     def __init__(
         self, f: Map, input: Array, box: SearchBox, tol: float, n_starts: int, rng: np.random.Generator,
-        effort: float = 1.0,
+        effort: float = 1.0, keep: Keep | None = None,
     ) -> None:  # fmt: skip
+        self.keep: Keep = keep or (lambda name, starts, compute: compute())
         self.effort, self.allowance = effort, np.inf
         self.drawn: dict[int, int] = {}
         self.spent_out: set[int] = set()
@@ -229,8 +231,9 @@ class Pool:
             if self.allowance <= 0 and not all_of_them:
                 self.spent_out.add(p)
                 break
-            some = slice(begin, begin + share)
-            ended = shoot(self.f, starts[some], self.input, self.reach, 60 if p * n <= 512 else 30)
+            some = starts[begin : begin + share]
+            steps = 60 if p * n <= 512 else 30
+            ended: Shots = self.keep(f"period {p}", some, partial(shoot, self.f, some, self.input, self.reach, steps))
             self.allowance -= ended.steps
             self.stalled[p] = self.stalled.get(p, 0) + int((~ended.met).sum())
             origins = [names[begin + i] for i in np.flatnonzero(ended.met)]
