@@ -11,15 +11,16 @@ import numpy as np
 
 from dynsys import seeds, stability
 from dynsys.combinators import as_map
-from dynsys.completeness import Completeness, chao1
+from dynsys.completeness import Completeness, accounted
 from dynsys.errors import InputError, ShapeError
-from dynsys.fixed_points import find_fixed_points, require_tolerance
+from dynsys.fixed_points import find_fixed_points
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, SearchBox, numbers
 from dynsys.periodic.apart import divisors
 from dynsys.periodic.pool import Pool
 from dynsys.periodic.starts import segments, within_reach
 from dynsys.search_box import search_box
+from dynsys.search_settings import checked_settings
 from dynsys.types import Array, ArrayLike, Complex, Integers, Keep
 
 
@@ -108,7 +109,7 @@ class Cycles:
         return out
 
     def __str__(self) -> str:
-        from dynsys.periodic.tables import cycles_text
+        from dynsys.tables import cycles_text
 
         return cycles_text(self)
 
@@ -167,26 +168,18 @@ def find_cycles(
     f = as_map(f)
     periods = _periods(period)
     vector = f.input_vector(input)
-    if int(n_starts) != n_starts or n_starts < 0:
-        raise InputError(f"`n_starts` must be a whole number >= 0, got {n_starts!r}.")
-    require_tolerance(tol)
-    if step_duration is not None and not 0 < step_duration < np.inf:
-        raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
-    if not 0 < effort < np.inf:
-        raise InputError(f"`effort` must be positive (1 is the default amount of work), got {effort}.")
     given = _starts(f, starts, periods)
-    if not n_starts and not len(given):
-        raise InputError("nothing to start from: n_starts=0 and no `starts`.")
+    n_starts = checked_settings(n_starts, len(given), tol, effort, step_duration)
     with one_blas_thread(), np.errstate(all="ignore"):
         flat = given.reshape(-1, f.state_size)
         box = search_box(f, vector, flat, seed)
-        pool = Pool(f, vector, box, tol, int(n_starts), seeds.generator(seed), effort, keep)
+        pool = Pool(f, vector, box, tol, n_starts, seeds.generator(seed), effort, keep)
         wanted = sorted({d for p in periods for d in (divisors(p) if n_starts else [p])})
         fixed = None
         for p in wanted:
             if p == 1:
                 states = flat if len(flat) else None
-                fixed = find_fixed_points(f, vector, states, int(n_starts), tol, seed, effort=effort, keep=keep)
+                fixed = find_fixed_points(f, vector, states, n_starts, tol, seed, effort=effort, keep=keep)
                 pool.of(1).merge(fixed.states[:, np.newaxis], fixed.hits, ["fixed-point search"] * len(fixed))
                 if n_starts:
                     pool.search_patterns(1)
@@ -276,20 +269,8 @@ def _result(pool: Pool, p: int, seed: int, step_duration: float | None, fixed: A
 
 def _completeness(pool: Pool, p: int, count: int) -> Completeness:
     found = pool.of(p)
-    arrived = bool(found.hits.any())  # where no uniform start arrived anywhere, hits say nothing
-    estimate, interval = chao1(found.hits) if arrived else (None, None)
-    singletons = int((found.hits == 1).sum()) if arrived else None
     total, note = pool.index(p) if pool.n_starts else (None, "not applied: only the given starts were searched")
-    return Completeness(
-        found=len(found.orbits),
-        estimate=estimate,
-        interval=interval,
-        singletons=singletons,
-        unseen_mass_bound=3.0 / count if singletons == 0 else None,
-        index_sum=total,
-        index_expected=None if total is None else 1,
-        index_note=note,
-    )
+    return accounted(len(found.orbits), found.hits, count, total, valid=total is not None, note=note)
 
 
 def _method(pool: Pool, count: int) -> str:

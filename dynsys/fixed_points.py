@@ -13,12 +13,13 @@ from dynsys import search_stages as stages
 from dynsys import seeds
 from dynsys.collection import LARGE, Collection
 from dynsys.combinators import as_map
-from dynsys.completeness import EPS, Completeness, chao1
+from dynsys.completeness import Completeness, accounted
 from dynsys.errors import InputError, ShapeError
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, SearchBox, numbers, require_one_step
 from dynsys.points import Points, points_at
 from dynsys.search_box import search_box
+from dynsys.search_settings import checked_settings
 from dynsys.types import Array, ArrayLike, Keep, Progress
 
 STAGES = 5
@@ -146,16 +147,7 @@ def find_fixed_points(
     require_one_step(f)
     vector = f.input_vector(input)
     given = _starts(f, starts)
-    if int(n_starts) != n_starts:
-        raise InputError(f"`n_starts` must be a whole number, got {n_starts!r}.")
-    n_starts = int(n_starts)
-    if n_starts < 0 or (n_starts == 0 and not len(given)):
-        raise InputError(f"nothing to start from: n_starts={n_starts} and {len(given)} starts given.")
-    if step_duration is not None and not 0 < step_duration < np.inf:
-        raise InputError(f"`step_duration` must be positive (seconds per step), got {step_duration}.")
-    if not 0 < effort < np.inf:
-        raise InputError(f"`effort` must be positive (1 is the default amount of work), got {effort}.")
-    require_tolerance(tol)
+    n_starts = checked_settings(n_starts, len(given), tol, effort, step_duration)
     # Starts may meet infinite slopes or run off; what is then not finite is judged, not warned of.
     with one_blas_thread(), np.errstate(all="ignore"):
         box = search_box(f, vector, given, seed)
@@ -185,13 +177,6 @@ def find_fixed_points(
     from dynsys.proofs.completeness import with_proof
 
     return with_proof(f, result)
-
-
-def require_tolerance(tol: float) -> None:
-    """`tol` is one that residuals in float64 can meet."""
-    if not EPS <= tol < np.inf:
-        why = "residuals are not known better than to rounding" if 0 < tol < EPS else "it is a largest residual"
-        raise InputError(f"`tol` must be a number >= {EPS:.1e} ({why}), got {tol}.")
 
 
 def _teller(progress: Progress | None, found: Collection) -> Callable[[int, str], None]:
@@ -245,22 +230,11 @@ def _result(
         f, found.slow, found.input, np.zeros(len(found.slow), dtype=np.int64), ["search"] * len(found.slow)
     )
     index_sum, note = found.index()
-    arrived = bool(found.hits.any())  # where no uniform start arrived anywhere, hits say nothing
-    estimate, interval = chao1(found.hits) if arrived else (None, None)
-    singletons = int((found.hits == 1).sum()) if arrived else None
-    total = int(found.signs.sum())
     return FixedPoints(
         points=points,
         slow=slow,
-        completeness=Completeness(
-            found=len(points),
-            estimate=estimate,
-            interval=interval,
-            singletons=singletons,
-            unseen_mass_bound=3.0 / n_starts if singletons == 0 else None,
-            index_sum=total,
-            index_expected=None if index_sum is None else 1,
-            index_note=note,
+        completeness=accounted(
+            len(points), found.hits, n_starts, int(found.signs.sum()), valid=index_sum is not None, note=note
         ),
         input=found.input,
         box=found.box,

@@ -122,7 +122,7 @@ class FunctionMap(Map):
         return TapeLinearization(self._equations, state, whole, [self.state_size], {}, self._cache)
 
     def equations_on(self, state: Any, input: Any) -> Any:
-        from dynsys.readings.balls import stacked
+        from dynsys.readings.ball_functions import stacked
 
         answer = self._call(state, input)
         rows = isinstance(answer, (list, tuple)) or (isinstance(answer, np.ndarray) and answer.dtype == object)
