@@ -333,7 +333,7 @@ def test_where_starts_stall_paths_find_what_the_network_has() -> None:
 
 
 def test_a_search_that_ends_while_paths_still_meet_new_points_says_so() -> None:
-    found = dynsys.find_fixed_points(cells.Elman.random(64, 0, gain=3.0, seed=0), effort=0.1)
+    found = dynsys.find_fixed_points(cells.GRU.random(72, 0, gain=5.0, seed=0), effort=0.2)
     assert any("more of them exist" in note for note in found.notes)
 
 
