@@ -9,7 +9,7 @@ import numpy as np
 
 from dynsys.maps import Map, SearchBox
 from dynsys.points import LARGEST_ERROR, Measured, measure
-from dynsys.root_search import NEARBY, Search, distinct, polish, search
+from dynsys.root_search import NEARBY, ROUGH, Search, distinct, polish, search
 from dynsys.slow_points import are_minima
 from dynsys.types import Array, Booleans, Complex, Integers, Keep
 
@@ -19,6 +19,7 @@ VICINITY, LINEAR = 1e-2, 0.1  # an end this near to a root is at it if the equat
 SLOW_SAME = 1e-4  # slow points closer than this are one
 WORK = 6e10  # what a search may take: solutions of n x n systems, times n^3
 EFFICIENT = 256  # state variables beyond which a solution takes less time than n^3 would have it
+POLISHING = 4  # what Newton takes from the end of a path, in such solutions
 POINT_WORK = 30  # what measuring one point takes in the end, multipliers included, in such solutions
 PATH_WORK = 1.8e5  # steps along paths in small systems; a step costs about 1 + n / 32 times as much in larger ones
 LARGE = 64  # state variables beyond which that limit is felt, and starts are taken in growing shares
@@ -90,6 +91,23 @@ class Collection:
             self.stalled += int((~ended.met_root & ~ended.met_slow).sum())
             self._sort(ended.states[ended.met_root], origin, count_hits)
             self.allowance -= ended.steps + POINT_WORK * (len(self) - before)
+
+    def arrive(self, ends: Array, origin: str) -> None:
+        """Take the ends of paths (k, n), next to roots: by Newton, or where that does not converge by a search.
+
+        A search from there would do for most, but it may as well lead past a root nearby to where |F| falls faster.
+        """
+        ends = ends[self._which(ends, np.arange(len(self))) < 0]
+        if not len(ends):
+            return
+        states = polish(self.f, ends, self.input)
+        F = self.f.advance(np.ascontiguousarray(states.T), self.input[:, np.newaxis]).T - states
+        with np.errstate(invalid="ignore"):
+            there = np.abs(F).max(axis=1) <= ROUGH * (1.0 + np.abs(states).max(axis=1))
+        before = len(self)
+        self._sort(states[there], origin, count_hits=False)
+        self.allowance -= POLISHING * len(ends) + POINT_WORK * (len(self) - before)
+        self.add(ends[~there], origin, all_of_them=True)
 
     def _note_slow(self, states: Array) -> None:
         """Keep the ends that are minima of the speed; what is not has only stalled."""

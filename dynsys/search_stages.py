@@ -136,7 +136,7 @@ def _follow_branches(found: Collection, most: int | None = None) -> None:
         )
         ends, steps = found.keep("branches", points, follow)
         found.walked(steps, STEP_WORK)
-        found.add(_within(found, ends), "branch of a found point", all_of_them=True)
+        found.arrive(_within(found, ends), "branch of a found point")
 
 
 def _follow_paths(found: Collection, count: int, generator: np.random.Generator) -> None:
@@ -157,7 +157,7 @@ def _follow_paths(found: Collection, count: int, generator: np.random.Generator)
     ends, taken = found.keep("paths", states, follow)
     found.walked(taken, STEP_WORK)
     before = len(found)
-    found.add(_within(found, ends), "continuation path", all_of_them=True)
+    found.arrive(_within(found, ends), "continuation path")
     found.last_paths = len(states), len(found) - before
 
 
