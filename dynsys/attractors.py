@@ -203,11 +203,15 @@ def known_orbits(fixed_points: FixedPoints | None, cycles: Any) -> list[tuple[in
     if fixed_points is not None:
         points = fixed_points.points
         out += [(int(i), points.states[i : i + 1]) for i in np.flatnonzero(np.asarray(points.n_unstable) == 0)]
-    for found in cycles.values() if isinstance(cycles, dict) else [] if cycles is None else [cycles]:
-        # Cycles of period 1 are the fixed points, which have their own list.
-        if np.ndim(found.states) == 3 and found.states.shape[1] > 1:
-            out += [(int(i), found.states[i]) for i in np.flatnonzero(np.asarray(found.n_unstable) == 0)]
+    for found in each_period(cycles):
+        out += [(int(i), found.states[i]) for i in np.flatnonzero(np.asarray(found.n_unstable) == 0)]
     return out
+
+
+def each_period(cycles: Any) -> list[Any]:
+    """What `find_cycles` gave, one result or a dict of them, as a list; without period 1, which are fixed points."""
+    every = cycles.values() if isinstance(cycles, dict) else [] if cycles is None else [cycles]
+    return [found for found in every if np.ndim(found.states) == 3 and found.states.shape[1] > 1]
 
 
 def _input_of(f: Map, input: ArrayLike | None, found: FixedPoints | None) -> Array:

@@ -44,7 +44,11 @@ class Cloud:
 
     def holds(self, sample: Array) -> bool:
         """Whether the states (k, n) of another orbit lie on this cloud, as far as its spacing can tell."""
-        return bool(np.median(nearest_in(self.states, sample)[0]) <= SLACK * self.spacing)
+        return self.distance(sample) <= SLACK * self.spacing
+
+    def distance(self, sample: Array) -> float:
+        """Median distance of the states (k, n) of another orbit to the nearest state of this cloud."""
+        return float(np.median(nearest_in(self.states, sample)[0]))
 
 
 def cloud_of(f: Map, state: Array, column: Array, generator: np.random.Generator) -> Cloud:

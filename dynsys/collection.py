@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import final
 
 import numpy as np
 
 from dynsys.maps import Map, SearchBox
 from dynsys.points import LARGEST_ERROR, Measured, measure
-from dynsys.root_search import NEARBY, distinct, polish, search
+from dynsys.root_search import NEARBY, ROUGH, Search, distinct, polish, search
 from dynsys.slow_points import are_minima
-from dynsys.types import Array, Booleans, Complex, Integers
+from dynsys.types import Array, Booleans, Complex, Integers, Keep
 
 SAME = 1e-7  # polished states closer than this (relative to 1 + |x|) are one point
 GAP, MERGED = 1e-3, 1e-6  # ends of a search closer than this are polished once: first the one, for the rest the other
 VICINITY, LINEAR = 1e-2, 0.1  # an end this near to a root is at it if the equation is linear between them to this share
 SLOW_SAME = 1e-4  # slow points closer than this are one
-WORK = 1.5e11  # what a search may take: solutions of n x n systems, times n^3
+WORK = 6e10  # what a search may take: solutions of n x n systems, times n^3
+EFFICIENT = 256  # state variables beyond which a solution takes less time than n^3 would have it
+POLISHING = 4  # what Newton takes from the end of a path, in such solutions
 POINT_WORK = 30  # what measuring one point takes in the end, multipliers included, in such solutions
+PATH_WORK = 1.8e5  # steps along paths in small systems; a step costs about 1 + n / 32 times as much in larger ones
 LARGE = 64  # state variables beyond which that limit is felt, and starts are taken in growing shares
 
 
@@ -25,10 +29,15 @@ LARGE = 64  # state variables beyond which that limit is felt, and starts are ta
 class Collection:
     """The distinct roots and slow points met so far, with what has been measured at the roots.
 
-    `allowance` is the number of n x n systems that may still be solved; `spent_out` says that starts were left out.
+    `allowance` is the number of n x n systems that may still be solved, `path_steps` that of steps along paths;
+    `spent_out` says that starts were left out.
     """
 
-    def __init__(self, f: Map, input: Array, box: SearchBox, reach: SearchBox, tol: float, effort: float = 1.0) -> None:
+    def __init__(
+        self, f: Map, input: Array, box: SearchBox, reach: SearchBox, tol: float, effort: float = 1.0,
+        keep: Keep | None = None,
+    ) -> None:  # fmt: skip
+        self.keep: Keep = keep or (lambda name, starts, compute: compute())
         self.f, self.input, self.box, self.reach, self.tol = f, input, box, reach, tol
         n = f.state_size
         self.roots, self.jacobians = np.zeros((0, n)), np.zeros((0, n, n))
@@ -41,11 +50,30 @@ class Collection:
         self.rejected = 0
         self.branched = 0  # roots whose branches have been followed
         self.eigen: dict[int, tuple[Complex, Complex]] = {}  # of the Jacobians, where they have been needed
-        self.allowance = effort * WORK / n**3
+        self.allowance = effort * WORK / (n**2 * min(n, (n + 2 * EFFICIENT) / 3))
+        self.first_allowance = self.allowance
+        self.path_steps = effort * PATH_WORK / (1.0 + n / 32.0)
         self.spent_out = False
+        self.last_paths = (0, 0)  # continuation paths followed last, and how many points were first met by them
 
     def __len__(self) -> int:
         return len(self.roots)
+
+    @property
+    def steps_left(self) -> float:
+        """Steps along paths that may still be taken."""
+        return max(0.0, min(self.path_steps, self.allowance))
+
+    @property
+    def paths_spent(self) -> bool:
+        """Whether the work allowed, or the number of steps along paths, is used up."""
+        return self.steps_left <= 0
+
+    def walked(self, steps: int, work: float) -> None:
+        """Steps have been taken along paths, each of so much work."""
+        self.path_steps -= steps
+        self.allowance -= work * steps
+        self.spent_out |= self.paths_spent
 
     def add(self, starts: Array, origin: str, *, count_hits: bool = False, all_of_them: bool = False) -> None:
         """Search from `starts` (k, n): in large systems from as many as the allowance lasts, unless all are wanted."""
@@ -55,13 +83,31 @@ class Collection:
             if self.allowance <= 0 and not all_of_them:
                 self.spent_out = True
                 return
-            ended = search(self.f, starts[:share], self.input, self.reach, close=NEARBY)
+            some = starts[:share]
+            ended: Search = self.keep(origin, some, partial(search, self.f, some, self.input, self.reach, close=NEARBY))
             starts = starts[share:]
             before = len(self)
             self._note_slow(ended.states[ended.met_slow])
             self.stalled += int((~ended.met_root & ~ended.met_slow).sum())
             self._sort(ended.states[ended.met_root], origin, count_hits)
             self.allowance -= ended.steps + POINT_WORK * (len(self) - before)
+
+    def arrive(self, ends: Array, origin: str) -> None:
+        """Take the ends of paths (k, n), next to roots: by Newton, or where that does not converge by a search.
+
+        A search from there would do for most, but it may as well lead past a root nearby to where |F| falls faster.
+        """
+        ends = ends[self._which(ends, np.arange(len(self))) < 0]
+        if not len(ends):
+            return
+        states = polish(self.f, ends, self.input)
+        F = self.f.advance(np.ascontiguousarray(states.T), self.input[:, np.newaxis]).T - states
+        with np.errstate(invalid="ignore"):
+            there = np.abs(F).max(axis=1) <= ROUGH * (1.0 + np.abs(states).max(axis=1))
+        before = len(self)
+        self._sort(states[there], origin, count_hits=False)
+        self.allowance -= POLISHING * len(ends) + POINT_WORK * (len(self) - before)
+        self.add(ends[~there], origin, all_of_them=True)
 
     def _note_slow(self, states: Array) -> None:
         """Keep the ends that are minima of the speed; what is not has only stalled."""

@@ -52,6 +52,28 @@ class Completeness:
         return None if self.index_expected is None else self.index_sum == self.index_expected
 
 
+def accounted(
+    found: int, hits: Integers, n_starts: int, index_sum: int | None, *, valid: bool, note: str
+) -> Completeness:
+    """The account of a search that listed `found` entries, from the hits of its independent starts and its index sum.
+
+    Where no uniform start arrived anywhere, hits say nothing. `valid`: whether the index test applies; `note`: why.
+    """
+    arrived = bool(hits.any())
+    estimate, interval = chao1(hits) if arrived else (None, None)
+    singletons = int((hits == 1).sum()) if arrived else None
+    return Completeness(
+        found=found,
+        estimate=estimate,
+        interval=interval,
+        singletons=singletons,
+        unseen_mass_bound=3.0 / n_starts if singletons == 0 else None,
+        index_sum=index_sum,
+        index_expected=1 if valid else None,
+        index_note=note,
+    )
+
+
 def chao1(hits: Integers) -> tuple[float, tuple[float, float]]:
     """Bias-corrected Chao1 and its log-normal 95 % interval, from how often each point was hit.
 

@@ -11,17 +11,17 @@ import numpy as np
 
 from dynsys import seeds, stability
 from dynsys.combinators import as_map
-from dynsys.completeness import Completeness, chao1
-from dynsys.durations import checked_duration
+from dynsys.completeness import Completeness, accounted
 from dynsys.errors import InputError, ShapeError
 from dynsys.fixed_points import find_fixed_points
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, SearchBox, numbers
 from dynsys.periodic.apart import divisors
-from dynsys.periodic.pool import Pool, measure
+from dynsys.periodic.pool import Pool
 from dynsys.periodic.starts import segments, within_reach
 from dynsys.search_box import search_box
-from dynsys.types import Array, ArrayLike, Complex, Integers
+from dynsys.search_settings import checked_settings
+from dynsys.types import Array, ArrayLike, Complex, Integers, Keep
 
 
 @final
@@ -109,7 +109,7 @@ class Cycles:
         return out
 
     def __str__(self) -> str:
-        from dynsys.periodic.tables import cycles_text
+        from dynsys.tables import cycles_text
 
         return cycles_text(self)
 
@@ -119,12 +119,14 @@ class Cycles:
 @overload
 def find_cycles(
     f: Any, period: int, input: ArrayLike | None = ..., starts: ArrayLike | None = ..., n_starts: int = ...,
-    tol: float = ..., seed: int = ..., *, step_duration: float | None = ...,
+    tol: float = ..., seed: int = ..., *, effort: float = ..., step_duration: float | None = ...,
+    keep: Keep | None = ...,
 ) -> Cycles: ...  # fmt: skip
 @overload
 def find_cycles(
     f: Any, period: Iterable[int], input: ArrayLike | None = ..., starts: ArrayLike | None = ..., n_starts: int = ...,
-    tol: float = ..., seed: int = ..., *, step_duration: float | None = ...,
+    tol: float = ..., seed: int = ..., *, effort: float = ..., step_duration: float | None = ...,
+    keep: Keep | None = ...,
 ) -> dict[int, Cycles]: ...  # fmt: skip
 def find_cycles(
     f: Any,
@@ -135,7 +137,9 @@ def find_cycles(
     tol: float = 1e-12,
     seed: int = 0,
     *,
+    effort: float = 1.0,
     step_duration: float | None = None,
+    keep: Keep | None = None,
 ) -> Cycles | dict[int, Cycles]:
     """Cycles of `f` at a constant input: orbits of exactly that minimal period, with stability, each listed once.
 
@@ -155,6 +159,8 @@ def find_cycles(
             start costs much (period times state variables cubed); the result's `n_starts` and `notes` say so.
         tol: an orbit counts if every |f(x_t) - x_{t+1}| <= tol (1 + max|x|) and its error <= 1e-6 (1 + max|x|).
         seed: of the uniform starts. step_duration: seconds per step, adds times in ms.
+        effort: how much work the search of each period may take, relative to the default, beyond 64 state variables
+            (some seconds); where it ran out, `notes` say so. keep: as in `find_fixed_points`.
 
     Returns: Cycles; for several periods a dict period -> Cycles.
     Raises: InputError for a time-varying input, wrong shapes, or nothing to start from.
@@ -162,24 +168,19 @@ def find_cycles(
     f = as_map(f)
     periods = _periods(period)
     vector = f.input_vector(input)
-    if int(n_starts) != n_starts or n_starts < 0:
-        raise InputError(f"`n_starts` must be a whole number >= 0, got {n_starts!r}.")
-    if not 0 < tol < np.inf:
-        raise InputError(f"`tol` must be positive, got {tol}.")
-    checked_duration(step_duration)
     given = _starts(f, starts, periods)
-    if not n_starts and not len(given):
-        raise InputError("nothing to start from: n_starts=0 and no `starts`.")
+    n_starts = checked_settings(n_starts, len(given), tol, effort, step_duration)
     with one_blas_thread(), np.errstate(all="ignore"):
         flat = given.reshape(-1, f.state_size)
         box = search_box(f, vector, flat, seed)
-        pool = Pool(f, vector, box, tol, int(n_starts), seeds.generator(seed))
+        pool = Pool(f, vector, box, tol, n_starts, seeds.generator(seed), effort, keep)
         wanted = sorted({d for p in periods for d in (divisors(p) if n_starts else [p])})
         fixed = None
         for p in wanted:
             if p == 1:
-                fixed = find_fixed_points(f, vector, flat if len(flat) else None, int(n_starts), tol, seed)
-                pool.of(1).merge(fixed.states[:, np.newaxis], fixed.hits, "fixed-point search")
+                states = flat if len(flat) else None
+                fixed = find_fixed_points(f, vector, states, n_starts, tol, seed, effort=effort, keep=keep)
+                pool.of(1).merge(fixed.states[:, np.newaxis], fixed.hits, ["fixed-point search"] * len(fixed))
                 if n_starts:
                     pool.search_patterns(1)
             else:
@@ -220,16 +221,18 @@ def _starts(f: Map, starts: ArrayLike | None, periods: list[int]) -> Array:
 
 def _result(pool: Pool, p: int, seed: int, step_duration: float | None, fixed: Any) -> Cycles:
     f, found = pool.f, pool.of(p)
-    seen, turn = measure(f, found.orbits, pool.input), pool.monodromy(found.orbits)
+    seen, turn = pool.measured(p), pool.turns(p)
     unstable, undecided = stability.count_unstable(turn.multipliers, turn.errors)
     names = stability.kinds(unstable, undecided, f.state_size)
     order = np.lexsort((seen.residuals, unstable))
-    count = pool.affordable(p, pool.n_starts) if p > 1 or fixed is None else fixed.n_starts
+    count = pool.drawn.get(p, 0) if p > 1 or fixed is None else fixed.n_starts
     notes = f.notes
     if p in pool.exact:
         notes += (pool.exact[p],)
     if count < pool.n_starts:
         notes += (f"{count} of the {pool.n_starts} uniform starts asked for were drawn: each costs much",)
+    if p in pool.spent_out:
+        notes += (f"the search ended at its work limit; effort={2 * pool.effort:g} doubles it",)
     return Cycles(
         period=p,
         states=found.orbits[order],
@@ -266,20 +269,8 @@ def _result(pool: Pool, p: int, seed: int, step_duration: float | None, fixed: A
 
 def _completeness(pool: Pool, p: int, count: int) -> Completeness:
     found = pool.of(p)
-    arrived = bool(found.hits.any())  # where no uniform start arrived anywhere, hits say nothing
-    estimate, interval = chao1(found.hits) if arrived else (None, None)
-    singletons = int((found.hits == 1).sum()) if arrived else None
     total, note = pool.index(p) if pool.n_starts else (None, "not applied: only the given starts were searched")
-    return Completeness(
-        found=len(found.orbits),
-        estimate=estimate,
-        interval=interval,
-        singletons=singletons,
-        unseen_mass_bound=3.0 / count if singletons == 0 else None,
-        index_sum=total,
-        index_expected=None if total is None else 1,
-        index_note=note,
-    )
+    return accounted(len(found.orbits), found.hits, count, total, valid=total is not None, note=note)
 
 
 def _method(pool: Pool, count: int) -> str:

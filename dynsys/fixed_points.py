@@ -11,16 +11,16 @@ import numpy as np
 
 from dynsys import search_stages as stages
 from dynsys import seeds
-from dynsys.collection import Collection
+from dynsys.collection import LARGE, Collection
 from dynsys.combinators import as_map
-from dynsys.completeness import Completeness, chao1
-from dynsys.durations import checked_duration
+from dynsys.completeness import Completeness, accounted
 from dynsys.errors import InputError, ShapeError
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, SearchBox, numbers, require_one_step
 from dynsys.points import Points, points_at
 from dynsys.search_box import search_box
-from dynsys.types import Array, ArrayLike, Progress
+from dynsys.search_settings import checked_settings
+from dynsys.types import Array, ArrayLike, Keep, Progress
 
 STAGES = 5
 PATHS = {"continuation path", "branch of a found point"}
@@ -114,6 +114,7 @@ def find_fixed_points(
     step_duration: float | None = None,
     prove: bool = False,
     progress: Progress | None = None,
+    keep: Keep | None = None,
 ) -> FixedPoints:
     """Fixed points of `f` at a constant input, with stability and an account of what may be missing.
 
@@ -136,7 +137,8 @@ def find_fixed_points(
         seed: of the uniform starts. step_duration: seconds per step, adds times in ms.
         prove: also try to prove the list complete, by `all_fixed_points` in the box `reach` (to 6 state variables);
             `completeness.proven` says whether it is, and points that only the proof met are added.
-        progress: called with (stages done, stages in all, message).
+        progress: called with (stages done, stages in all, message). keep: called with each stage, so that what it did
+            can be kept and a search that was broken off goes on (`dynsys.checkpoint.Stages`).
 
     Returns: FixedPoints.
     Raises: InputError for a time-varying input, wrong shapes, or nothing to start from.
@@ -145,23 +147,16 @@ def find_fixed_points(
     require_one_step(f)
     vector = f.input_vector(input)
     given = _starts(f, starts)
-    if int(n_starts) != n_starts:
-        raise InputError(f"`n_starts` must be a whole number, got {n_starts!r}.")
-    n_starts = int(n_starts)
-    if n_starts < 0 or (n_starts == 0 and not len(given)):
-        raise InputError(f"nothing to start from: n_starts={n_starts} and {len(given)} starts given.")
-    checked_duration(step_duration)
-    if not 0 < effort < np.inf:
-        raise InputError(f"`effort` must be positive (1 is the default amount of work), got {effort}.")
-    if not 0 < tol < np.inf:
-        raise InputError(f"`tol` must be positive, got {tol}.")
+    n_starts = checked_settings(n_starts, len(given), tol, effort, step_duration)
     # Starts may meet infinite slopes or run off; what is then not finite is judged, not warned of.
     with one_blas_thread(), np.errstate(all="ignore"):
         box = search_box(f, vector, given, seed)
-        found = Collection(f, vector, box, f.box(vector, vector) or box, tol, effort)
+        found = Collection(f, vector, box, f.box(vector, vector) or box, tol, effort, keep)
         generator = seeds.generator(seed)
         tell = _teller(progress, found)
         tell(0, "uniform starts")
+        if n_starts and f.state_size > LARGE:  # few starts can be paid for, and this one costs little
+            stages.initial_state(found)
         drawn = stages.uniform_starts(found, n_starts, generator)
         found.add(given, "given start", all_of_them=True)
         if n_starts:
@@ -171,6 +166,9 @@ def find_fixed_points(
         if drawn < n_starts:
             why = "the first of them all stalled" if not found.hits.any() else f"each costs {f.state_size}^3"
             notes += (f"{drawn} of the {n_starts} uniform starts asked for were drawn: {why}",)
+        paths, new = found.last_paths
+        if found.paths_spent and new:
+            notes += (f"the last {paths} continuation paths still met {new} new points: more of them exist",)
         if found.spent_out:
             notes += (f"the search ended at its work limit; effort={2 * effort:g} doubles it",)
         result = _result(f, found, drawn, seed, step_duration, notes)
@@ -201,7 +199,9 @@ def _later_stages(
     if hard or found.index_fails():
         tell(2, "orbit ends and continuation paths")
         stages.go_deeper(found, asked, generator)
-    if found.index_fails() and (len(found) or found.reach.invariant):
+    worthwhile = int(found.hits.sum()) >= stages.RARE * drawn or not found.reach.invariant
+    worthwhile &= found.allowance > 0
+    if found.index_fails() and worthwhile and (len(found) or found.reach.invariant):
         tell(3, "further uniform starts")
         more = generator.uniform(found.box.low, found.box.high, (4 * asked, found.f.state_size))
         found.add(more, "further uniform start")
@@ -230,22 +230,11 @@ def _result(
         f, found.slow, found.input, np.zeros(len(found.slow), dtype=np.int64), ["search"] * len(found.slow)
     )
     index_sum, note = found.index()
-    arrived = bool(found.hits.any())  # where no uniform start arrived anywhere, hits say nothing
-    estimate, interval = chao1(found.hits) if arrived else (None, None)
-    singletons = int((found.hits == 1).sum()) if arrived else None
-    total = int(found.signs.sum())
     return FixedPoints(
         points=points,
         slow=slow,
-        completeness=Completeness(
-            found=len(points),
-            estimate=estimate,
-            interval=interval,
-            singletons=singletons,
-            unseen_mass_bound=3.0 / n_starts if singletons == 0 else None,
-            index_sum=total,
-            index_expected=None if index_sum is None else 1,
-            index_note=note,
+        completeness=accounted(
+            len(points), found.hits, n_starts, int(found.signs.sum()), valid=index_sum is not None, note=note
         ),
         input=found.input,
         box=found.box,

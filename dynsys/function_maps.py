@@ -126,7 +126,7 @@ class FunctionMap(Map):
         return self._call(state, input)
 
     def equations_on(self, state: Any, input: Any) -> Any:
-        from dynsys.readings.balls import stacked
+        from dynsys.readings.ball_functions import stacked
 
         answer = self._call(state, input)
         rows = isinstance(answer, (list, tuple)) or (isinstance(answer, np.ndarray) and answer.dtype == object)

@@ -13,80 +13,95 @@ included, until they cross s = 1, where x is a fixed point of f.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.linalg import lapack
 
+from dynsys.batched_solves import GENERAL, inverse_of_each
 from dynsys.maps import Map
-from dynsys.types import Array, Booleans, Complex
+from dynsys.types import Array, Booleans, Complex, Integers
 
 CORRECTIONS = 9
 CLOSE = 1e-6  # last correction, relative to 1 + |point|
 CONTRACTS = 0.5  # corrections must shrink by this each time: they reuse one factorisation
 SMALLEST, LARGEST = 1e-7, 2.0  # arclength of a step, model units; the largest grows like sqrt(n) beyond 16 units
 FIRST = 0.05
+WIDTH = 256  # curves under way at a time
 REAL = 1e-9  # imaginary part, relative, below which a multiplier is real
 
+# Inverses (b, n + 1, n + 1) for few unknowns, where corrections need no more accuracy; else LU factors of each.
+_Factors = Array | list[tuple[Array, Array, int]]
 
-def from_states(f: Map, states: Array, input: Array, max_steps: int = 1000, beyond: int = 150) -> tuple[Array, int]:
+
+def from_states(
+    f: Map, states: Array, input: Array, max_steps: int = 1000, beyond: int = 150, in_all: int | None = None
+) -> tuple[Array, int]:
     """Where the curves from states (k, n) at s = 0 cross s = 1: states (m, n) near enough for Newton, and the steps.
 
     Each curve is followed for `max_steps` steps until it first crosses, and then `beyond` steps more: it may turn and
-    cross again. None of this is promised for maps that carry no box into itself; the answer may then be empty.
+    cross again; all of them for `in_all` steps at most. None of this is promised for maps that carry no box into
+    itself; the answer may then be empty.
     """
     a = np.ascontiguousarray(states.T)
     towards = np.concatenate([f.advance(a, input[:, np.newaxis]) - a, np.ones((1, a.shape[1]))])
     points = np.concatenate([a, np.zeros((1, a.shape[1]))])
-    return _Curves(f, a, input, points, towards).follow(max_steps, beyond)
+    return _Curves(f, a, input, points, towards).follow(max_steps, beyond, in_all)
 
 
-def from_fixed_point(
+def from_fixed_points(
     f: Map,
-    state: Array,
-    eigen: tuple[Complex, Complex],
+    states: Array,
+    eigen: Sequence[tuple[Complex, Complex]],
     input: Array,
     *,
     most: int = 8,
     max_steps: int = 300,
     beyond: int = 30,
 ) -> tuple[Array, int]:
-    """Where the branches that leave the fixed point (n,) cross s = 1: states (m, n), and the steps taken.
+    """Where the branches that leave the fixed points (k, n) cross s = 1: states (m, n), and the steps taken.
 
-    `eigen`: multipliers (n,) and right modes (n, n) there. At most `most` multipliers are taken, the largest first,
+    `eigen`: multipliers (n,) and right modes (n, n) at each. At most `most` multipliers are taken, the largest first,
     each in both directions of its mode.
     """
-    values, modes = eigen
-    real = (np.abs(values.imag) <= REAL * np.abs(values)) & (values.real > 1.0)
-    chosen = np.flatnonzero(real)[np.argsort(-values.real[real])][:most]
-    if not len(chosen):
-        return np.zeros((0, len(state))), 0
-    directions = np.concatenate([modes[:, chosen].real, -modes[:, chosen].real], axis=1)
-    s = np.tile(1.0 / values.real[chosen], 2)
-    a = np.repeat(state[:, np.newaxis], len(s), axis=1)
-    along = np.concatenate([directions / np.linalg.norm(directions, axis=0), np.zeros((1, len(s)))])
-    return _Curves(f, a, input, np.concatenate([a, s[np.newaxis]]), along).follow(max_steps, beyond)
+    anchors, beginnings, tangents = [], [], []
+    for state, (values, modes) in zip(states, eigen, strict=True):
+        real = (np.abs(values.imag) <= REAL * np.abs(values)) & (values.real > 1.0)
+        chosen = np.flatnonzero(real)[np.argsort(-values.real[real])][:most]
+        directions = np.concatenate([modes[:, chosen].real, -modes[:, chosen].real], axis=1)
+        s = np.tile(1.0 / values.real[chosen], 2)
+        a = np.repeat(state[:, np.newaxis], len(s), axis=1)
+        anchors.append(a)
+        beginnings.append(np.concatenate([a, s[np.newaxis]]))
+        tangents.append(np.concatenate([directions / np.linalg.norm(directions, axis=0), np.zeros((1, len(s)))]))
+    if not any(a.shape[1] for a in anchors):
+        return np.zeros((0, states.shape[1])), 0
+    whole = [np.concatenate(parts, axis=1) for parts in (anchors, beginnings, tangents)]
+    return _Curves(f, whole[0], input, whole[1], whole[2]).follow(max_steps, beyond)
 
 
 class _Curves:
     """Curves under way. Arrays are those of the working set, one column per curve.
 
     anchors: (n, b). point, tangent: (n + 1, b), the last row is s. step: (b,) arclength. left: (b,) steps to go.
+    The first `WIDTH` curves given are under way; the others wait until some of these have ended, so that the set
+    stays full: a step of many curves costs little more than one of a few.
     """
 
     def __init__(self, f: Map, anchors: Array, input: Array, point: Array, tangent: Array) -> None:
         self.f, self.column = f, input[:, np.newaxis]
-        self.anchors, self.point = anchors, point
-        self.tangent = tangent / np.linalg.norm(tangent, axis=0)
-        self.step = np.full(point.shape[1], FIRST)
+        self.waiting = (anchors, point, tangent / np.linalg.norm(tangent, axis=0))
+        self.anchors, self.point, self.tangent = (array[:, :0] for array in self.waiting)
+        self.step, self.left, self.crossed = np.zeros(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
         self.largest = LARGEST * max(1.0, np.sqrt(len(anchors)) / 4.0)
         self.crossings: list[Array] = []
 
-    def follow(self, max_steps: int, beyond: int) -> tuple[Array, int]:
+    def follow(self, max_steps: int, beyond: int, in_all: int | None = None) -> tuple[Array, int]:
         """The states (m, n) at the crossings of s = 1, and the number of factorisations."""
-        self.left = np.full(self.point.shape[1], max_steps)
-        self.crossed = np.zeros(self.point.shape[1], dtype=bool)
         count = 0
         with np.errstate(all="ignore"):
-            while len(self.left):
+            self._fill(max_steps)
+            while len(self.left) and (in_all is None or count < in_all):
                 count += len(self.left)
                 self.left -= 1
                 ahead, tangent, effort, good = self._corrected()
@@ -99,7 +114,23 @@ class _Curves:
                 s = self.point[-1]
                 going = (self.left > 0) & (self.step >= SMALLEST) & (s >= -0.1) & (s <= 3.0)
                 self._keep(going & (np.abs(self.point).max(axis=0) <= 1e6))
+                self._fill(max_steps)
         return np.array(self.crossings).reshape(-1, len(self.anchors)), count
+
+    def _fill(self, max_steps: int) -> None:
+        """Set as many of the waiting curves under way as there is room for."""
+        room = WIDTH - len(self.left)
+        if room <= 0 or not self.waiting[0].shape[1]:
+            return
+        new = [array[:, :room] for array in self.waiting]
+        self.waiting = (self.waiting[0][:, room:], self.waiting[1][:, room:], self.waiting[2][:, room:])
+        self.anchors, self.point, self.tangent = (
+            np.concatenate(pair, axis=1) for pair in zip((self.anchors, self.point, self.tangent), new, strict=True)
+        )
+        more = new[0].shape[1]
+        self.step = np.concatenate([self.step, np.full(more, FIRST)])
+        self.left = np.concatenate([self.left, np.full(more, max_steps)])
+        self.crossed = np.concatenate([self.crossed, np.zeros(more, dtype=bool)])
 
     def _note_crossings(self, ahead: Array, good: Booleans, beyond: int) -> None:
         before, after = self.point[-1] - 1.0, ahead[-1] - 1.0
@@ -128,32 +159,42 @@ class _Curves:
         point, image = predicted.copy(), link.next_state
         count = len(s)
         effort, good = np.full(count, CORRECTIONS + 1), np.zeros(count, dtype=bool)
-        last, alive = np.full(count, np.inf), np.ones(count, dtype=bool)
+        at, last = np.arange(count), np.full(count, np.inf)  # the curves still being corrected, and their last moves
         for k in range(1, CORRECTIONS + 1):
-            x, s = point[:-1], point[-1]
-            across = np.sum(self.tangent * (point - predicted), axis=0)
-            residual = np.concatenate([x - s * image - (1.0 - s) * self.anchors, across[np.newaxis]])
-            move = _solved(factors, residual, alive)
+            now = point[:, at]
+            x, s = now[:-1], now[-1]
+            across = np.sum(self.tangent[:, at] * (now - predicted[:, at]), axis=0)
+            residual = np.concatenate([x - s * image - (1.0 - s) * self.anchors[:, at], across[np.newaxis]])
+            move = _solved(factors, residual, at)
             size = np.abs(move).max(axis=0)
-            alive &= np.isfinite(size) & (size <= np.where(k > 1, CONTRACTS * last, np.inf))
-            point = np.where(alive, point - move, point)
-            arrived = alive & (size <= CLOSE * (1.0 + np.abs(point).max(axis=0)))
-            effort[arrived], good[arrived] = k, True
-            alive &= ~arrived
-            if not alive.any():
+            alive = np.isfinite(size) & (size <= np.where(k > 1, CONTRACTS * last, np.inf))
+            now = now[:, alive] - move[:, alive]
+            at, last = at[alive], size[alive]
+            point[:, at] = now
+            arrived = last <= CLOSE * (1.0 + np.abs(now).max(axis=0, initial=0.0))
+            effort[at[arrived]], good[at[arrived]] = k, True
+            at, last = at[~arrived], last[~arrived]
+            if not len(at):
                 break
-            last = size
-            image = self.f.advance(point[:-1], self.column)
+            image = self.f.advance(np.ascontiguousarray(point[:-1, at]), self.column)
         right = np.zeros((n + 1, count))
         right[-1] = 1.0
-        tangent = _solved(factors, right, good)
+        tangent = np.full((n + 1, count), np.nan)
+        tangent[:, good] = _solved(factors, right[:, good], np.flatnonzero(good))
         tangent /= np.linalg.norm(tangent, axis=0)
         return point, tangent, effort, good & np.isfinite(tangent).all(axis=0)
 
-    def _factored(self, J: Array, image: Array, s: Array) -> list[tuple[Array, Array, int]]:
-        """The LU factors of [[I - s J, a - f(x)], [tangent]] for each curve."""
+    def _factored(self, J: Array, image: Array, s: Array) -> _Factors:
+        """[[I - s J, a - f(x)], [tangent]] of each curve, ready to be solved with."""
         n = len(self.anchors)
         diagonal = np.arange(n)
+        if n < GENERAL:
+            every = np.empty((len(s), n + 1, n + 1))
+            np.multiply(J, -s[:, np.newaxis, np.newaxis], out=every[:, :n, :n])
+            every[:, diagonal, diagonal] += 1.0
+            every[:, :n, n] = (self.anchors - image).T
+            every[:, n] = self.tangent.T
+            return np.asarray(inverse_of_each(every))
         out = []
         for b in range(len(s)):
             whole = np.empty((n + 1, n + 1))
@@ -165,11 +206,14 @@ class _Curves:
         return out
 
 
-def _solved(factors: list[tuple[Array, Array, int]], rights: Array, wanted: Booleans) -> Array:
-    """The solutions (n + 1, b) of the factored systems for right sides (n + 1, b); NaN where there is none."""
+def _solved(factors: _Factors, rights: Array, at: Integers) -> Array:
+    """The solutions (n + 1, b) of the factored systems `at` for right sides (n + 1, b); NaN where there is none."""
+    if isinstance(factors, np.ndarray):
+        chosen = factors if len(at) == len(factors) else factors[at]
+        return np.ascontiguousarray((chosen @ rights.T[:, :, np.newaxis])[:, :, 0].T)
     out = np.full(rights.shape, np.nan)
-    for b in np.flatnonzero(wanted):
-        lu, pivots, info = factors[b]
+    for b, which in enumerate(at):
+        lu, pivots, info = factors[which]
         if info == 0:
             out[:, b] = lapack.dgetrs(lu, pivots, np.ascontiguousarray(rights[:, b]), trans=1)[0]
     return out

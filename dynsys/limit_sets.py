@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
 from dynsys import seeds
-from dynsys.clouds import POINTS, SAMPLE, Cloud, cloud_of, gaps, sampled
+from dynsys.clouds import POINTS, SAMPLE, SLACK, Cloud, cloud_of, gaps, sampled
 from dynsys.errors import AnalysisError
 from dynsys.following import (
     ARRIVED,
@@ -33,6 +33,8 @@ MOST_UNRESOLVED = 2  # sets that could not be recognised, after which the rest i
 LONG_PERIOD = 4096  # tried for the one orbit that stands for a set
 TRIED_TOGETHER = 64  # periodic orbits polished at a time
 FURTHER, WORK = 10, 2e9  # orbits that creep are followed for so many times longer, or as far as this work goes
+LOOK_AGAIN, NEARER = 1000, 0.9  # steps until orbits are compared with clouds again, and how much nearer they must be
+WAITING_WORK = 2e10  # how far orbits that come nearer to a cloud are followed: steps times orbits times n^2
 STAY = 200  # steps over which an orbit at rest must stay where it is
 ZERO = 2e-4  # nats per step: what an exponent of a quasiperiodic orbit may be off by over 10^4 steps
 
@@ -162,26 +164,29 @@ def _settle_others(
     samples = sampled(f, x[:, open_], column, gaps(generator, SAMPLE, POINTS // SAMPLE))
     bounded = (np.abs(samples) < FAR).all(axis=(0, 1))
     ends[open_[~bounded]] = AWAY
-    for i, known in enumerate(sets):
-        if known.spacing is not None:
-            cloud = Cloud(known.states, known.spacing, True, known.states[-1])
-            mine = [b for b in np.flatnonzero(bounded) if ends[open_[b]] == GOING and cloud.holds(samples[:, :, b])]
-            ends[open_[mine]] = i
+    clouds = {
+        i: Cloud(known.states, known.spacing, True, known.states[-1])
+        for i, known in enumerate(sets)
+        if known.spacing is not None
+    }
     left = list(np.flatnonzero(bounded & (ends[open_] == GOING)))
     unresolved: dict[str, int] = {}
     for done in range(MOST_SETS):
+        left = _on_clouds(f, samples, column, clouds, sets, ends, open_, left, generator)
         if not left or sum(unresolved.values()) >= MOST_UNRESOLVED:
             break
         if progress is not None:
             progress(done, MOST_SETS, "telling limit sets apart by their exponents")
         cloud = cloud_of(f, samples[-1, :, left[0]], column, generator)
-        mine = [b for b in left if b == left[0] or cloud.holds(samples[:, :, b])]
         this = _recognised(f, cloud, input, exponent_steps, seed)
-        _take(sets, this, ends, open_[mine])
+        at = _take(sets, this, ends, open_[left[:1]])
         if this.kind == "unresolved":
             unresolved[this.note] = unresolved.get(this.note, 0) + 1
-        taken = set(mine)
-        left = [b for b in left if b not in taken]
+            mine = [b for b in left[1:] if cloud.holds(samples[:, :, b])]
+            ends[open_[mine]] = at
+        else:
+            clouds[at] = cloud
+        left = [b for b in left[1:] if ends[open_[b]] == GOING]
     if left:
         note = "not told apart: they seem to be " + (
             "still on their way" if unresolved else f"more than {MOST_SETS} sets that are not periodic"
@@ -190,8 +195,50 @@ def _settle_others(
         _take(sets, LimitSet(kind="unresolved", period=None, states=states, note=note), ends, open_[left])
 
 
-def _take(sets: list[LimitSet], this: LimitSet, ends: Integers, members: Integers) -> None:
-    """Add a set, unless it is a periodic orbit that is there already, or unresolved for the same reason as another."""
+def _on_clouds(
+    f: Map, samples: Array, column: Array, clouds: dict[int, Cloud], sets: list[LimitSet], ends: Integers,
+    open_: Integers, left: list[Any], generator: np.random.Generator,
+) -> list[Any]:  # fmt: skip
+    """Those of the orbits `left` that lie on none of the clouds; those that do get their ends.
+
+    Orbits that are still on their way to a cloud come nearer while they are followed: all of them together, for twice
+    as long each time, until they lie on one, come no nearer, or the work allowed is done. `samples` (SAMPLE, n, B) are
+    then those of where they have come to.
+    """
+    before = np.full(len(ends), np.inf)
+    run, work, coming = LOOK_AGAIN, 0.0, list(left)
+    while coming and clouds:
+        for b in coming:
+            apart = {
+                i: cloud.distance(samples[:, :, b]) / (SLACK * max(cloud.spacing, 1e-300))
+                for i, cloud in clouds.items()
+            }
+            nearest = min(apart, key=lambda i: apart[i])
+            if apart[nearest] <= 1.0:
+                ends[open_[b]] = nearest
+            coming = [c for c in coming if c != b or (apart[nearest] > 1.0 and apart[nearest] <= NEARER * before[b])]
+            before[b] = apart[nearest]
+        work += run * len(coming) * f.state_size**2
+        if work > WAITING_WORK:
+            note = "still on its way, and coming nearer to one of the other sets"
+            states = np.ascontiguousarray(samples[-1][:, coming].T)
+            if len(states):
+                _take(sets, LimitSet(kind="unresolved", period=None, states=states, note=note), ends, open_[coming])
+            break
+        if not coming:
+            break
+        wait = gaps(generator, SAMPLE, POINTS // SAMPLE)
+        wait[0] += run
+        samples[:, :, coming] = sampled(f, samples[-1][:, coming], column, wait)
+        run *= 2
+    return [b for b in left if ends[open_[b]] == GOING]
+
+
+def _take(sets: list[LimitSet], this: LimitSet, ends: Integers, members: Integers) -> int:
+    """Add a set, unless it is a periodic orbit that is there already, or unresolved for the same reason as another.
+
+    Returns: its place among the sets.
+    """
 
     def same(other: LimitSet) -> bool:
         if this.period is not None:
@@ -202,6 +249,7 @@ def _take(sets: list[LimitSet], this: LimitSet, ends: Integers, members: Integer
     if at == len(sets):
         sets.append(this)
     ends[members] = at
+    return at
 
 
 def _recognised(f: Map, cloud: Cloud, input: Array, steps: int, seed: int) -> LimitSet:

@@ -20,6 +20,7 @@ CLOSE, NEAR = 1e-6, 1e-4  # residual, and length of the step that is left, at wh
 NEARBY = 1e-3, 1e-2  # the same for ends that will be polished, or told to be at a root that is known
 SOLVED = 0.9  # share of |F|^2 that the step must take away by the linear equation, for its end to be a root
 ROUGH = 1e-9  # residual at which a start counts as having met a root, however far the step would go
+LEAST = 1e-30  # residual below which nothing is gained: at the origin rounding is relative to ever smaller states
 GRADIENT = 1e-7  # |J^T F| / (|J| |F|) below which the speed has a local minimum
 PATIENCE, PROGRESS = 10, 0.7  # a start is given up if neither |F|^2 nor its gradient falls by this in so many steps
 MEMORY = 1 << 29  # bytes of matrices held at a time
@@ -271,7 +272,7 @@ def polish(f: Map, states: Array, input: Array, max_steps: int = 80) -> Array:
             now = np.where(np.isfinite(F).all(axis=0), np.abs(F).max(axis=0), np.inf)
             better, halved = now < least[going], now < 0.5 * least[going]
             best[:, going[better]], least[going[better]] = x[:, better], now[better]
-            halved &= now > 0
+            halved &= now > LEAST * (1.0 + np.abs(x).max(axis=0))
             if not halved.any():  # rounding makes the last digits dance
                 break
             going, move = going[halved], move[:, halved]

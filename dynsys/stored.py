@@ -31,19 +31,24 @@ def restored(path: Path) -> Any | None:
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             return _unpacked(json.loads(str(file[TREE])), dict(file))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    except (
+        OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, MemoryError, OverflowError, SyntaxError,
+        zipfile.BadZipFile,
+    ):  # fmt: skip
         return None
 
 
 def _classes() -> dict[str, type]:
-    """What may be in a file: results of searches, and their parts."""
+    """What may be in a file: results of searches, their parts, and their stages."""
     from dynsys.completeness import Completeness
     from dynsys.cycles import Cycles
     from dynsys.fixed_points import FixedPoints
     from dynsys.maps import SearchBox
+    from dynsys.periodic.newton import Shots
     from dynsys.points import Points
+    from dynsys.root_search import Search
 
-    return {c.__name__: c for c in (Completeness, Cycles, FixedPoints, Points, SearchBox)}
+    return {c.__name__: c for c in (Completeness, Cycles, FixedPoints, Points, Search, SearchBox, Shots)}
 
 
 def _packed(value: Any, arrays: dict[str, Any]) -> Any:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from dynsys.reporting.wording import plural
 
 if TYPE_CHECKING:
+    from dynsys.cycles import Cycles
     from dynsys.fixed_points import FixedPoints
+    from dynsys.points import Points
 
 
 def aligned(header: list[str], rows: list[list[str]]) -> str:
@@ -25,32 +27,7 @@ def complex_text(z: complex) -> str:
 def fixed_points_text(result: FixedPoints, most: int = 40) -> str:
     """The table of fixed points and the three statements on completeness."""
     points = result.points
-    counts = {kind: points.kinds.count(kind) for kind in dict.fromkeys(points.kinds)}
-    kinds = ", ".join(f"{n} {kind}" + ("s" if n > 1 and kind != "undecided" else "") for kind, n in counts.items())
-    lines = [
-        f"{result.map_name}: {len(points)} fixed point{'' if len(points) == 1 else 's'}"
-        + (f" ({kinds})" if kinds else "")
-    ]
-    rows = [
-        [
-            str(i + 1),
-            points.kinds[i],
-            str(points.n_unstable[i]),
-            complex_text(points.multipliers[i, 0]),
-            f"{points.time_constants[i, 0]:.4g}",
-            *([f"{1e3 * result.step_duration * points.time_constants[i, 0]:.4g}"] if result.step_duration else []),
-            f"{points.residuals[i]:.1e}",
-            f"{points.errors[i]:.1e}",
-            str(points.hits[i]),
-        ]
-        for i in range(min(len(points), most))
-    ]
-    if rows:
-        tau_ms = ["tau (ms)"] if result.step_duration else []
-        header = ["#", "kind", "unstable", "multiplier", "tau (steps)", *tau_ms, "residual", "error", "hits"]
-        lines.append(aligned(header, rows))
-    if len(points) > most:
-        lines.append(f"... and {len(points) - most} more (--json has them all)")
+    lines = _listed(f"{result.map_name}: {plural(len(points), 'fixed point')}", points, result.step_duration, most)
     lines.append(completeness_text(result))
     if len(result.slow):
         speeds = result.slow.speeds
@@ -67,26 +44,74 @@ def fixed_points_text(result: FixedPoints, most: int = 40) -> str:
     return "\n".join(lines)
 
 
-def completeness_text(result: FixedPoints) -> str:
-    """The completeness statements in words."""
+def cycles_text(result: Cycles, most: int = 40) -> str:
+    """The table of cycles of one period and the statements on completeness."""
+    k, p = len(result), result.period
+    name = plural(k, "fixed point") if p == 1 else f"{plural(k, 'cycle')} of period {p}"
+    lines = _listed(f"{result.map_name}: {name}", result, result.step_duration, most)
+    lines.append(completeness_text(result))
+    stalled = plural(result.stalled, "start")
+    lines.append(f"{stalled} stalled; {result.rejected} ended at orbits that rounding alone closes.")
+    lines += [f"Note: {note}" for note in result.notes]
+    return "\n".join(lines)
+
+
+def _listed(title: str, found: Points | Cycles, step_duration: float | None, most: int) -> list[str]:
+    """The title with how many there are of each kind, and the table of what is measured at each."""
+    counts = {kind: found.kinds.count(kind) for kind in dict.fromkeys(found.kinds)}
+    kinds = ", ".join(f"{n} {kind}" + ("s" if n > 1 and kind != "undecided" else "") for kind, n in counts.items())
+    lines = [title + (f" ({kinds})" if kinds else "")]
+    slowest = found.time_constants[:, :1]
+    rows = [
+        [
+            str(i + 1),
+            found.kinds[i],
+            str(found.n_unstable[i]),
+            complex_text(found.multipliers[i, 0]),
+            f"{slowest[i, 0]:.4g}",
+            *([f"{1e3 * step_duration * slowest[i, 0]:.4g}"] if step_duration else []),
+            f"{found.residuals[i]:.1e}",
+            f"{found.errors[i]:.1e}",
+            str(found.hits[i]),
+        ]
+        for i in range(min(len(found), most))
+    ]
+    if rows:
+        tau_ms = ["tau (ms)"] if step_duration else []
+        header = ["#", "kind", "unstable", "multiplier", "tau (steps)", *tau_ms, "residual", "error", "hits"]
+        lines.append(aligned(header, rows))
+    if len(found) > most:
+        lines.append(f"... and {len(found) - most} more (--json has them all)")
+    return lines
+
+
+def completeness_text(result: FixedPoints | Cycles) -> str:
+    """The completeness statements in words: of points, or of orbits of one period."""
     c = result.completeness
+    p = getattr(result, "period", None)
+    entry = "point" if p is None else "orbit"
     parts = []
     if c.estimate is not None and c.interval is not None:
         low, high = c.interval
-        least = f"{c.estimate:.4g} point" + ("" if c.estimate == 1 else "s")
+        least = f"{c.estimate:.4g} {entry}" + ("" if c.estimate == 1 else "s")
         parts.append(f"Hit counts of {result.n_starts} uniform starts: at least {least} ({low:.4g} to {high:.4g}).")
     if c.unseen_mass_bound is not None:
-        parts.append(f"At most {100 * c.unseen_mass_bound:.2g} % of such starts lead to a point not listed (95 %).")
+        share = f"{100 * c.unseen_mass_bound:.2g} %"
+        article = "an" if entry == "orbit" else "a"
+        parts.append(f"At most {share} of such starts lead to {article} {entry} not listed (95 %).")
+    test = "Index test" if p is None else f"Index test of f^{p}"
     if c.index_passed is None:
         parts.append(f"Index test {c.index_note}.")
     elif c.index_passed:
-        parts.append("Index test: the signs add up to 1, as they must; this is necessary, not sufficient.")
+        where = "" if p is None else " over these and all shorter orbits"
+        parts.append(f"{test}: the signs add up to 1{where}, as they must; this is necessary, not sufficient.")
     else:
+        what = "a fixed point" if p is None else f"an orbit of period {p}, or of a divisor,"
         parts.append(
-            f"Index test FAILED: the signs add up to {c.index_sum}, not 1; a fixed point is missing, false, or "
-            "counted twice."
+            f"{test} FAILED: the signs add up to {c.index_sum}, not 1; {what} is missing, false, or counted twice."
         )
     if c.proven:
         whole = "Proven: there are no other fixed points"
-        parts.append(f"{whole}." if result.reach.invariant else f"{whole} in the box that was searched.")
+        reach = getattr(result, "reach", result.box)
+        parts.append(f"{whole}." if reach.invariant else f"{whole} in the box that was searched.")
     return " ".join(parts)

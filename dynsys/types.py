@@ -15,5 +15,7 @@ Booleans = NDArray[np.bool_]
 AnyArray = NDArray[Any]
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what is being done)."""
+Keep = Callable[[str, Array, Callable[[], Any]], Any]
+"""Called with the name of a stage of a search, its starts, and what computes its result; returns what came of it."""
 
-__all__ = ["AnyArray", "Array", "ArrayLike", "Booleans", "Complex", "Integers", "Progress"]
+__all__ = ["AnyArray", "Array", "ArrayLike", "Booleans", "Complex", "Integers", "Keep", "Progress"]

@@ -109,3 +109,88 @@ def test_wrong_inputs_say_which_and_what_is_needed(model: str) -> None:
     assert result.exit_code == 2
     assert "2 inputs" in result.output
     assert CliRunner().invoke(main, ["fixed-points", model, "--cycles", "-1"]).exit_code == 2
+
+
+MISTAKES = {
+    "an input of another length": (["--input", "1"], "takes 2 inputs"),
+    "an input that is no number": (["--input", "nan,0"], "not finite"),
+    "an input that is no list of numbers": (["--input", "a,b"], "numbers with commas"),
+    "cycles of period 1": (["--cycles", "1"], "begin with period 2"),
+    "cycles of a negative period": (["--cycles", "-1"], "-1"),
+    "no starts": (["--starts", "0"], "--trials"),
+    "a tolerance of zero": (["--tol", "0"], "`tol` must be"),
+    "a negative tolerance": (["--tol", "-1e-9"], "`tol` must be"),
+    "a tolerance below rounding": (["--tol", "1e-300"], "rounding"),
+    "an output in a folder that is not there": (["--out", "{tmp}/no/points.npz"], "no folder"),
+    "an output that is a folder": (["--out", "{tmp}"], "is a folder"),
+    "parts where a file is": (["--out", "{tmp}/taken.npz"], "there is a file of that name"),
+    "plots where a file is": (["--plots", "{tmp}/file"], "cannot write plots"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes_end_with_a_reason_and_exit_code_2(
+    model: str, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    for name in ("file", "taken.npz.parts"):
+        (tmp_path / name).write_text("mine")
+    given = [text.format(tmp=tmp_path) for text in arguments]
+    result = CliRunner().invoke(main, ["fixed-points", model, "-q", *given], catch_exceptions=False)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert result.stdout == ""
+    assert (tmp_path / "file").read_text() == (tmp_path / "taken.npz.parts").read_text() == "mine"
+
+
+def test_trials_of_another_width_end_with_a_reason(model: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "trials.npz", inputs=np.zeros((20, 4, 5)))
+    result = run(model, "--trials", str(tmp_path / "trials.npz"))
+    assert result.exit_code == 2
+    assert "2" in result.stderr
+    assert "5" in result.stderr
+
+
+def test_cycles_0_is_the_same_as_none(model: str) -> None:
+    assert run(model, "--cycles", "0").stdout == run(model).stdout
+
+
+def test_a_model_cut_short_ends_with_a_reason(model: str, tmp_path: Path) -> None:
+    whole = Path(model).read_bytes()
+    for size in (0, 10, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "short.npz").write_bytes(whole[:size])
+        result = run(str(tmp_path / "short.npz"))
+        assert result.exit_code == 2
+        assert "short.npz" in result.stderr
+
+
+def test_damaged_parts_of_a_search_are_made_again(model: str, tmp_path: Path) -> None:
+    out, parts = tmp_path / "points.npz", tmp_path / "points.npz.parts"
+    whole = run(model, "--out", str(out), "--json").stdout
+    parts.mkdir()
+    other = parts / "fixed-points-0123456789abcdef01234567.npz"
+    other.write_bytes(b"not a part")
+    again = run(model, "--out", str(out), "--json")
+    assert again.exit_code == 0
+    assert again.stdout == whole
+    assert [path.name for path in parts.iterdir()] == ["fixed-points-0123456789abcdef01234567.npz"], (
+        "not ours to remove"
+    )
+
+
+def test_an_output_that_cannot_be_finished_leaves_the_old_one(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "points.npz"
+    assert run(model, "--out", str(out)).exit_code == 0
+    before = out.read_bytes()
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    result = run(model, "--out", str(out), "--input", "0.6,0")
+    assert result.exit_code == 2
+    assert "No space left" in result.stderr
+    assert out.read_bytes() == before
+    assert not list(tmp_path.glob("*.half")) + list(tmp_path.glob(".*.half"))
+    assert list((tmp_path / "points.npz.parts").glob("fixed-points-*.npz")), "the search itself is kept"

@@ -70,6 +70,12 @@ def fixed_points(
 
     f = loaded(model, module, nonlinearity)
     given = _visited(f, read_trials(trials, f))
+    if not starts and given is None:
+        raise InputError("--starts 0 leaves nothing to start from: give --trials as well, or a number of starts.")
+    if plots is not None:
+        from dynsys.reporting.plots import plot_folder
+
+        plot_folder(plots)  # a mistake there is better known before a long search
     vectors = [f.input_vector(vector(text)) for text in inputs or (None,)]
     source = getattr(f, "source", None)
     kept = Checkpoint(
@@ -87,19 +93,23 @@ def fixed_points(
     for k, constant in enumerate(vectors):
         where = f"input {k + 1} of {len(vectors)}: " if len(vectors) > 1 else ""
         say(done, stages, f"{where}searching for fixed points")
+        depends: dict[str, Any] = {"input": constant.tolist(), "prove": certify}
         search = partial(
-            dynsys.find_fixed_points, f, constant, given, starts, tol, seed, step_duration=step_duration, prove=certify
-        )
-        found = kept.part("fixed-points", {"input": constant.tolist(), "prove": certify}, search)
+            dynsys.find_fixed_points, f, constant, given, starts, tol, seed, step_duration=step_duration, prove=certify,
+            keep=kept.stages("fixed-points", depends),
+        )  # fmt: skip
+        found = kept.part("fixed-points", depends, search)
         done += 1
         cycles: dict[int, Any] = {}
         if longest > 1:
             say(done, stages, f"{where}searching for cycles")
             periods = range(2, longest + 1)
+            depends = {"input": constant.tolist(), "longest": longest}
             search = partial(
-                dynsys.find_cycles, f, periods, constant, given, starts, tol, seed, step_duration=step_duration
-            )
-            cycles = kept.part("cycles", {"input": constant.tolist(), "longest": longest}, search)
+                dynsys.find_cycles, f, periods, constant, given, starts, tol, seed, step_duration=step_duration,
+                keep=kept.stages("cycles", depends),
+            )  # fmt: skip
+            cycles = kept.part("cycles", depends, search)
             done += 1
         proofs = None
         of_cycles: dict[int, Any] = {}
@@ -144,10 +154,16 @@ def _save(portraits: list[Any], out: Path) -> None:
 
     from dynsys.portraits import arrays
 
+    special = out.exists() and not out.is_file()  # a device, a pipe
+    half = out if special else out.with_name(f".{out.name}.half")
     try:
-        with out.open("wb") as file:
+        with half.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays(portraits))
+        if not special:
+            half.replace(out)  # whole, or what was there before
     except OSError as error:
+        if not special:
+            half.unlink(missing_ok=True)
         raise InputError(f"cannot write {str(out)!r}: {error.strerror or error}.") from None
 
 

@@ -14,16 +14,21 @@ from dynsys.types import Array, Booleans
 ROUGH = 1e-8  # defect at which a start counts as having met an orbit; Newton polishes from there
 PATIENCE, PROGRESS = 8, 0.7  # a start is given up if neither |G|^2 nor its gradient falls by this in so many steps
 FLAT = 1e-7  # |gradient| / (|A| |G|) at a local minimum of |G| that is not zero
+LEAST = 1e-30  # defect below which nothing is gained: at the origin rounding is relative to ever smaller states
 MEMORY = 1 << 27  # bytes of Jacobians held at a time
 
 
 @final
 @dataclass(frozen=True)
 class Shots:
-    """How starts ended: orbits (B, p, n), and for each whether it solves the cyclic equations to `ROUGH`."""
+    """How starts ended: orbits (B, p, n), and for each whether it solves the cyclic equations to `ROUGH`.
+
+    `steps` is the number of states at which a step was taken, over all starts.
+    """
 
     orbits: Array
     met: Booleans
+    steps: int = 0
 
 
 def shoot(f: Map, starts: Array, input: Array, box: SearchBox | None, max_steps: int) -> Shots:
@@ -33,12 +38,16 @@ def shoot(f: Map, starts: Array, input: Array, box: SearchBox | None, max_steps:
     pieces = [_piece(f, starts[i : i + size], input, box, max_steps) for i in range(0, len(starts), size)]
     if not pieces:
         return Shots(starts, np.zeros(0, dtype=bool))
-    return Shots(np.concatenate([s.orbits for s in pieces]), np.concatenate([s.met for s in pieces]))
+    return Shots(
+        np.concatenate([s.orbits for s in pieces]),
+        np.concatenate([s.met for s in pieces]),
+        sum(s.steps for s in pieces),
+    )
 
 
 def _piece(f: Map, starts: Array, input: Array, box: SearchBox | None, max_steps: int) -> Shots:
     count = len(starts)
-    final, met = starts.copy(), np.zeros(count, dtype=bool)
+    final, met, steps = starts.copy(), np.zeros(count, dtype=bool), 0
     at = np.arange(count)
     x = np.ascontiguousarray(starts.swapaxes(0, 1))
     damping = np.full(count, 1e-2)
@@ -65,6 +74,7 @@ def _piece(f: Map, starts: Array, input: Array, box: SearchBox | None, max_steps
                 worth, damping, then = worth[going], damping[going], then[:, going]
                 if not len(at):
                     break
+            steps += len(at) * len(x)
             # The damping vanishes with |G|, so that convergence is quadratic.
             trial = x - solve_damped(J, gradient, damping * np.minimum(1.0, np.sqrt(worth)) + 1e-14)
             if box is not None and box.invariant:
@@ -80,7 +90,7 @@ def _piece(f: Map, starts: Array, input: Array, box: SearchBox | None, max_steps
                 x[:, better], G[:, better], J[:, better] = trial[:, better], G_trial[:, better], J_trial[:, better]
                 worth = np.where(better, worth_trial, worth)
                 gradient[:, better] = gradient_of(G[:, better], J[:, better])
-    return Shots(final, met)
+    return Shots(final, met, steps)
 
 
 def polish(f: Map, orbits: Array, input: Array, max_steps: int = 60) -> Array:
@@ -99,6 +109,7 @@ def polish(f: Map, orbits: Array, input: Array, max_steps: int = 60) -> Array:
             now = np.abs(G).max(axis=(0, 2))
             now = np.where(np.isfinite(now), now, np.inf)
             better, halved = now < least[active], now < 0.5 * least[active]
+            halved &= now > LEAST * (1.0 + np.abs(x).max(axis=(0, 2)))
             best[:, active[better]], least[active[better]] = x[:, better], now[better]
             if not halved.any():  # rounding makes the last digits dance
                 break

@@ -9,11 +9,11 @@ import numpy as np
 from dynsys.attractors import Attractors
 from dynsys.cycles import Cycles, find_cycles
 from dynsys.maps import Map
-from dynsys.periodic.tables import completeness_text
 from dynsys.reporting.document import Block, Figure, Paragraph, Section, Table
 from dynsys.reporting.figures import GREY, principal_axes
 from dynsys.reporting.svg import COLOURS, drawing, figure_svg
 from dynsys.reporting.wording import multiplier, number, percent, plural, small
+from dynsys.tables import completeness_text
 from dynsys.types import Array
 
 LONGEST = 16  # cycles that orbits ended on are looked for up to this period

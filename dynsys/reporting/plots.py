@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -62,6 +63,16 @@ def pictured(
     )
 
 
+def plot_folder(folder: Path) -> None:
+    """Make sure that pictures can be written to `folder`, before they are drawn."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write plots to {str(folder)!r}: {error.strerror or error}.") from None
+
+
 def save_plots(study: Any, folder: Path, lead: str = "") -> list[Path]:
     """Write every picture that the study has something for to `folder`, as `LEADname.svg`."""
     from dynsys.reporting.figures import FIGURES
@@ -69,8 +80,8 @@ def save_plots(study: Any, folder: Path, lead: str = "") -> list[Path]:
 
     drawn = {name: (FIGURES | PORTRAIT_FIGURES)[name](study) for name in PLOTS}
     files = []
+    plot_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, figure in drawn.items():
             if figure is not None:
                 files.append(folder / f"{lead}{name}.svg")

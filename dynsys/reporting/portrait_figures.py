@@ -89,9 +89,15 @@ def wiring(study: Any) -> Figure | None:
         caption=(
             f"The wiring of the memories. From each saddle with one unstable direction (squares) both branches are "
             f"followed to the attractors at their ends (discs, larger for larger basins). {left}Numbers are those of "
-            "the table of fixed points."
+            f"the table of fixed points{_of_cycles(wired)}."
         ),
     )
+
+
+def _of_cycles(wired: Wiring) -> str:
+    """How cycles are named in the picture, for its caption, if there are any in it."""
+    there = [int(p) for p in wired.periods if p > 1]
+    return f"; {there[0]}:1 is the saddle that is cycle 1 of period {there[0]}" if there else ""
 
 
 def _nodes(wired: Wiring) -> list[int]:
@@ -101,24 +107,28 @@ def _nodes(wired: Wiring) -> list[int]:
 
 
 def node_name(wired: Wiring, i: int) -> str:
-    """An attractor's number in the table of fixed points, or what it is."""
+    """An attractor's number in the table of fixed points or of the cycles of its period, or what it is."""
     kind, row = wired.attractors[i].kind, wired.listed[i]
     if kind == "fixed point":
         return "new" if row is None else str(row + 1)
     period = wired.attractors[i].period
-    return f"{period}-cycle" if period else {"invariant circle": "circle", "invariant torus": "torus"}.get(kind, kind)
+    if period:
+        return f"{period}-cycle" if row is None else f"{period}-cycle {row + 1}"
+    return {"invariant circle": "circle", "invariant torus": "torus"}.get(kind, kind)
 
 
 def _branches(plane: Any, study: Any, wired: Wiring, nodes: list[int]) -> None:
-    saddles = study.fixed_points.points.states[wired.saddles]
-    centres = np.array([wired.attractors[i].states.mean(axis=0) for i in nodes])
+    saddles = wired.states
+    # Cycles by all their states: the mean of one lies where the orbit never is.
+    drawn = [a.states if (a := wired.attractors[i]).period else a.states.mean(axis=0, keepdims=True) for i in nodes]
+    centres, sizes = np.concatenate(drawn), np.repeat(_sizes(study, wired, nodes), [len(states) for states in drawn])
     mean, axes, _ = principal_axes(np.concatenate([centres, saddles]))
     axes = axes[:2]
     for pair in wired.paths:
         for path in pair:
             plane.plot(*((path - mean) @ axes.T).T, color=COLOURS[2], lw=0.9, alpha=0.8, zorder=1)
     plane.scatter(*((saddles - mean) @ axes.T).T, marker="s", s=24, facecolors="none", edgecolors=COLOURS[2], zorder=3)
-    plane.scatter(*((centres - mean) @ axes.T).T, s=_sizes(study, wired, nodes), color=COLOURS[0], zorder=4)
+    plane.scatter(*((centres - mean) @ axes.T).T, s=sizes, color=COLOURS[0], zorder=4)
     plane.set_xlabel("PC 1")
     plane.set_ylabel("PC 2")
 
@@ -134,24 +144,27 @@ def _graph(plane: Any, study: Any, wired: Wiring, nodes: list[int]) -> None:
 
     graph = nx.Graph()
     graph.add_nodes_from(nodes)
-    edges: dict[tuple[int, int], list[int]] = {}
-    loops: dict[int, list[int]] = {}
-    for saddle, (a, b) in zip(wired.saddles, wired.ends, strict=True):
+    edges: dict[tuple[int, int], list[str]] = {}
+    loops: dict[int, list[str]] = {}
+    for saddle, period, (a, b) in zip(wired.saddles, wired.periods, wired.ends, strict=True):
         if min(a, b) < 0:
             continue
+        name = str(saddle + 1) if period == 1 else f"{period}:{saddle + 1}"
         if a == b:
-            loops.setdefault(int(a), []).append(int(saddle) + 1)
+            loops.setdefault(int(a), []).append(name)
         else:
-            edges.setdefault((int(min(a, b)), int(max(a, b))), []).append(int(saddle) + 1)
+            edges.setdefault((int(min(a, b)), int(max(a, b))), []).append(name)
     graph.add_edges_from(edges)
     where = _layout(graph)
+    labels: list[Array] = []
     for (a, b), saddles in edges.items():
         line = np.array([where[a], where[b]])
         plane.plot(*line.T, color=COLOURS[2], lw=1.1, zorder=1)
-        _label(plane, line.mean(axis=0), saddles)
+        labels.append(_free_place(line, labels))
+        _label(plane, labels[-1], saddles)
     for a, saddles in loops.items():
         plane.annotate(
-            ", ".join(map(str, saddles[:4])) + "…" * (len(saddles) > 4), where[a], textcoords="offset points",
+            ", ".join(saddles[:4]) + "…" * (len(saddles) > 4), where[a], textcoords="offset points",
             xytext=(0, 15), ha="center", fontsize=6.5, color=COLOURS[2],
         )  # fmt: skip
     at = np.array([where[i] for i in nodes])
@@ -167,9 +180,17 @@ def _graph(plane: Any, study: Any, wired: Wiring, nodes: list[int]) -> None:
     plane.set_axis_off()
 
 
-def _label(plane: Any, at: Array, saddles: list[int]) -> None:
+def _free_place(line: Array, taken: list[Array]) -> Array:
+    """The middle of an edge (2, 2), or where that is taken by one that crosses it, a place beside it."""
+    places = [line[0] + share * (line[1] - line[0]) for share in (0.5, 0.38, 0.62, 0.3, 0.7)]
+    near = 0.1 * float(np.linalg.norm(line[1] - line[0]))
+    free = (at for at in places if all(np.linalg.norm(at - other) > near for other in taken))
+    return np.asarray(next(free, places[0]))
+
+
+def _label(plane: Any, at: Array, saddles: list[str]) -> None:
     plane.scatter(*at, marker="s", s=20, facecolors="#ffffff", edgecolors=COLOURS[2], zorder=2)
-    said = ", ".join(map(str, saddles[:2])) + "…" * (len(saddles) > 2)
+    said = ", ".join(saddles[:2]) + "…" * (len(saddles) > 2)
     plane.annotate(said, at, textcoords="offset points", xytext=(5, 4), fontsize=6.5, color=COLOURS[2], zorder=5)
 
 

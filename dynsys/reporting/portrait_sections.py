@@ -9,6 +9,7 @@ from dynsys.reporting.document import Block, Figure, Paragraph, Section, Table
 from dynsys.reporting.portrait_figures import node_name
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import number, percent, plural, small, with_error
+from dynsys.unstable_branches import Wiring
 
 MOST_ROWS = 40
 
@@ -96,8 +97,7 @@ def _wiring(study: Study, figures: dict[str, Figure]) -> list[Block]:
     if "wiring" in figures:
         blocks.append(figures["wiring"])
     rows = tuple(
-        (str(int(saddle) + 1), *(_end(study, int(end)) for end in ends))
-        for saddle, ends in list(zip(wired.saddles, wired.ends, strict=True))[:MOST_ROWS]
+        (_saddle(wired, i), *(_end(study, int(end)) for end in ends)) for i, ends in enumerate(wired.ends[:MOST_ROWS])
     )
     left = len(wired) - len(rows)
     blocks.append(
@@ -110,6 +110,12 @@ def _wiring(study: Study, figures: dict[str, Figure]) -> list[Block]:
         )
     )
     return blocks
+
+
+def _saddle(wired: Wiring, i: int) -> str:
+    """A saddle by its number in the table of fixed points, or in that of the cycles of its period."""
+    period, number_ = int(wired.periods[i]), int(wired.saddles[i]) + 1
+    return str(number_) if period == 1 else f"{period}-cycle {number_}"
 
 
 def _end(study: Study, end: int) -> str:

@@ -45,6 +45,13 @@ def test_exponents_of_the_ring_are_the_published_ones() -> None:
     np.testing.assert_allclose(found[0].exponents, [0.0, -0.1971693], atol=2e-4)
 
 
+def test_orbits_that_come_to_a_circle_slowly_are_not_taken_for_circles_of_their_own() -> None:
+    """alpha = 1.003: distances to the circle shrink by 0.6 % a step, so that after 40 steps orbits are all over."""
+    found = met(cells.Elman(U=1.003 * rotation(0.5)), n_starts=12, steps=40)
+    assert found.kinds == ("invariant circle",)
+    assert found[0].fraction == 1.0
+
+
 def test_below_its_neimark_sacker_point_the_ring_rests() -> None:
     found = met(cells.Elman(U=0.9 * rotation(0.5)))
     assert found.kinds == ("fixed point",)

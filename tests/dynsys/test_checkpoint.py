@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +15,7 @@ import pytest
 
 import cells
 import dynsys
+from dynsys import checkpoint
 from dynsys.checkpoint import Checkpoint
 from dynsys.stored import restored, store
 
@@ -39,6 +45,20 @@ def test_a_damaged_file_is_no_result(found: Any, tmp_path: Path, keep: int) -> N
     whole = (tmp_path / "a.npz").read_bytes()
     (tmp_path / "a.npz").write_bytes(whole[:keep])
     assert restored(tmp_path / "a.npz") is None
+
+
+def test_a_part_with_other_bytes_in_it_is_never_taken_for_a_different_result(found: Any, tmp_path: Path) -> None:
+    """Changed anywhere, the file gives the result that was stored, or none."""
+    path, generator = tmp_path / "a.npz", np.random.default_rng(0)
+    store(path, found)
+    whole = path.read_bytes()
+    for _ in range(300):
+        changed = bytearray(whole)
+        for at in generator.integers(0, len(whole), 3):
+            changed[at] = generator.integers(256)
+        path.write_bytes(bytes(changed))
+        again = restored(path)
+        assert again is None or (str(again) == str(found) and (again.states == found.states).all())
 
 
 def test_only_results_of_searches_are_stored(tmp_path: Path) -> None:
@@ -89,3 +109,60 @@ def test_a_part_cut_off_by_a_crash_is_done_again(found: Any, tmp_path: Path) -> 
 def test_without_an_output_nothing_is_kept(found: Any) -> None:
     assert calls(None, {}, found, stop_after=2) == ["a", "b"]
     assert calls(None, {}, found) == ["a", "b", "c"]
+
+
+NETWORK = "cells.GRU.random(72, 0, gain=4.0, seed=0)"
+SEARCH = f"""
+import cells, dynsys, sys
+from pathlib import Path
+from dynsys import checkpoint
+checkpoint.LEAST_SECONDS = 0.0
+kept = checkpoint.Checkpoint(Path(sys.argv[1]), {{}})
+dynsys.find_fixed_points({NETWORK}, effort=0.03, keep=kept.stages("points", {{}}))
+"""
+
+
+def test_a_search_killed_in_the_middle_goes_on_from_its_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is killed outright; what the next one finds is what an undisturbed search finds, to the last bit."""
+    monkeypatch.setattr(checkpoint, "LEAST_SECONDS", 0.0)
+    out, parts = tmp_path / "points.npz", tmp_path / "points.npz.parts"
+    victim = subprocess.Popen([sys.executable, "-c", SEARCH, str(out)], cwd=Path(__file__).parents[2])
+    deadline = time.monotonic() + 60
+    while victim.poll() is None and time.monotonic() < deadline:
+        if parts.is_dir() and len(list(parts.glob("*.stage-*.npz"))) >= 3:
+            break
+        time.sleep(0.005)
+    os.kill(victim.pid, signal.SIGKILL)
+    assert victim.wait(30) == -signal.SIGKILL, "the search was over before it could be killed"
+
+    network = cells.GRU.random(72, 0, gain=4.0, seed=0)
+    kept = Checkpoint(out, {})
+    search = lambda: dynsys.find_fixed_points(network, effort=0.03, keep=kept.stages("points", {}))  # noqa: E731
+    resumed = kept.part("points", {}, search)
+    assert kept.resumed >= 3
+    undisturbed = dynsys.find_fixed_points(network, effort=0.03)
+    np.testing.assert_array_equal(resumed.states, undisturbed.states)
+    np.testing.assert_array_equal(resumed.hits, undisturbed.hits)
+    assert resumed.found_by == undisturbed.found_by
+    assert resumed.notes == undisturbed.notes
+    kept.finish()
+    assert list(tmp_path.iterdir()) == [], "the stages are gone with the search they belong to"
+
+
+def test_cycles_keep_their_stages_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "LEAST_SECONDS", 0.0)
+    f, out = cells.Elman(U=-2 * np.eye(2)), tmp_path / "cycles.npz"
+    first, again = Checkpoint(out, {}), Checkpoint(out, {})
+    found = dynsys.find_cycles(f, [2], n_starts=64, keep=first.stages("cycles", {}))
+    resumed = dynsys.find_cycles(f, [2], n_starts=64, keep=again.stages("cycles", {}))
+    assert again.resumed > 0
+    np.testing.assert_array_equal(resumed[2].states, found[2].states)
+    other = Checkpoint(out, {})
+    dynsys.find_cycles(f, [2], n_starts=64, seed=1, keep=other.stages("cycles", {}))
+    assert other.resumed == 0, "other starts have other stages"
+
+
+def test_a_stage_that_takes_no_time_is_not_worth_a_file(tmp_path: Path) -> None:
+    kept = Checkpoint(tmp_path / "points.npz", {})
+    assert kept.stages("points", {})("uniform start", np.zeros((1, 2)), lambda: 3.0) == 3.0
+    assert list((tmp_path / "points.npz.parts").iterdir()) == []

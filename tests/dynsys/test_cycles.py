@@ -117,9 +117,9 @@ def test_the_index_of_the_second_iterate_flags_a_missing_orbit() -> None:
 
     f = dynsys.as_map(cells.Elman(U=[[-2.0]]))
     pool = Pool(f, np.zeros(0), search_box(f, np.zeros(0), np.zeros((0, 1)), 0), 1e-12, 64, seeds.generator(0))
-    pool.of(1).merge(np.zeros((1, 1, 1)), np.array([1]), "known")
+    pool.of(1).merge(np.zeros((1, 1, 1)), np.array([1]), ["known"])
     assert pool.index(2)[0] == -1
-    pool.of(2).merge(np.array([[[-0.9575040240772688], [0.9575040240772688]]]), np.array([1]), "known")
+    pool.of(2).merge(np.array([[[-0.9575040240772688], [0.9575040240772688]]]), np.array([1]), ["known"])
     assert pool.index(2)[0] == 1
 
 

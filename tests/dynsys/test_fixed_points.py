@@ -15,6 +15,8 @@ import pytest
 import cells
 import dynsys
 from dynsys.errors import InputError
+from dynsys.homotopy import from_states
+from dynsys.root_search import polish
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PITCHFORK = {1.5: (0.8585596366, 0.3943130255), 2.0: (0.9575040241, 0.1663720878), 3.0: (0.9949015285, 0.0305128460)}
@@ -300,10 +302,39 @@ def test_the_seed_decides_the_starts_and_the_global_generator_is_left_alone() ->
 
 
 def test_tol_decides_what_counts() -> None:
-    """No float64 state satisfies a generic equation to 1e-30."""
-    f = dynsys.as_map(lambda h: np.cos(h) * 3.3 + 0.1, 1, box=(-5, 5))
+    """Slopes of 40 at states up to 40: float64 states there solve the equation to some 1e-13, few of them to 1e-15."""
+    f = dynsys.as_map(lambda h: np.cos(h) * 40 + 0.1, 1, box=(-50, 50))
     assert len(dynsys.find_fixed_points(f)) >= 1
-    assert len(dynsys.find_fixed_points(f, tol=1e-30)) < len(dynsys.find_fixed_points(f))
+    assert len(dynsys.find_fixed_points(f, tol=1e-15)) < len(dynsys.find_fixed_points(f))
+
+
+@pytest.mark.parametrize("tol", [0.0, -1e-9, 1e-17, np.inf, np.nan])
+def test_a_tolerance_that_no_residual_can_meet_is_refused(tol: float) -> None:
+    with pytest.raises(InputError, match="`tol` must be a number"):
+        dynsys.find_fixed_points(unit(2.0), tol=tol)
+    with pytest.raises(InputError, match="`tol` must be a number"):
+        dynsys.find_cycles(unit(-2.0), 2, tol=tol)
+
+
+def test_where_starts_stall_paths_find_what_the_network_has() -> None:
+    """A random GRU of gain 5: few uniform starts arrive. 256 paths of its own, far longer ones, find no point more."""
+    f = dynsys.as_map(cells.GRU.random(10, 0, gain=5.0, seed=3))
+    found = dynsys.find_fixed_points(f)
+    assert found.hits.sum() < 0.5 * found.n_starts
+    generator, input = np.random.default_rng(11), np.zeros(0)
+    ends, _ = from_states(f, generator.uniform(-1, 1, (256, 10)), input, 2000, 400)
+    reached = polish(f, np.clip(ends, -1, 1), input)
+    residuals = np.abs(f.step(reached) - reached).max(axis=1)
+    reached = reached[(residuals < 1e-13) & (np.abs(reached) <= 1).all(axis=1)]
+    distances = np.abs(reached[:, np.newaxis] - found.states).max(axis=2).min(axis=1)
+    assert len(reached) > 100
+    assert (distances < 1e-6).all()
+    assert found.completeness.index_passed
+
+
+def test_a_search_that_ends_while_paths_still_meet_new_points_says_so() -> None:
+    found = dynsys.find_fixed_points(cells.GRU.random(72, 0, gain=5.0, seed=0), effort=0.2)
+    assert any("more of them exist" in note for note in found.notes)
 
 
 def test_multipliers_do_not_depend_on_the_coordinates() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import cells
 import dynsys
-from dynsys.homotopy import from_fixed_point, from_states
+from dynsys.homotopy import from_fixed_points, from_states
 from dynsys.root_search import polish
 
 NOTHING = np.zeros(0)
@@ -51,14 +51,14 @@ def test_paths_do_not_depend_on_their_company() -> None:
 def test_branches_of_the_pitchfork_arrive_at_both_states() -> None:
     """h' = tanh(2 h): from 0, multiplier 2, the branches at s = 1/2 lead to +-0.9575040241."""
     f = dynsys.as_map(cells.Elman(U=[[2.0]]))
-    ends, _ = from_fixed_point(f, np.zeros(1), eigen(f, np.zeros(1)), NOTHING)
+    ends, _ = from_fixed_points(f, np.zeros((1, 1)), [eigen(f, np.zeros(1))], NOTHING)
     np.testing.assert_allclose(np.sort(fixed(f, ends)[:, 0]), [-0.9575040240772687, 0.9575040240772687], atol=1e-12)
 
 
 def test_branches_leave_at_the_reciprocal_of_a_real_multiplier() -> None:
     """Linear threshold of the search for them: a multiplier below 1 has its branch beyond s = 1, none is followed."""
     f = dynsys.as_map(cells.Elman(U=[[0.9]]))
-    ends, steps = from_fixed_point(f, np.zeros(1), eigen(f, np.zeros(1)), NOTHING)
+    ends, steps = from_fixed_points(f, np.zeros((1, 1)), [eigen(f, np.zeros(1))], NOTHING)
     assert ends.shape == (0, 1)
     assert steps == 0
 
@@ -67,7 +67,7 @@ def test_complex_multipliers_have_no_branch() -> None:
     angle = 0.7
     turn = 1.4 * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     f = dynsys.as_map(cells.Elman(U=turn))
-    assert not len(from_fixed_point(f, np.zeros(2), eigen(f, np.zeros(2)), NOTHING)[0])
+    assert not len(from_fixed_points(f, np.zeros((1, 2)), [eigen(f, np.zeros(2))], NOTHING)[0])
 
 
 def test_branches_of_branches_reach_every_combination() -> None:
@@ -76,7 +76,7 @@ def test_branches_of_branches_reach_every_combination() -> None:
     first, second = 0.9575040240772687, 0.9949015285
     known, at = [np.zeros(2)], 0
     while at < len(known):
-        ends, _ = from_fixed_point(f, known[at], eigen(f, known[at]), NOTHING)
+        ends, _ = from_fixed_points(f, known[at][np.newaxis], [eigen(f, known[at])], NOTHING)
         at += 1
         for end in fixed(f, ends) if len(ends) else []:
             if min(np.abs(end - k).max() for k in known) > 1e-6:
@@ -90,10 +90,10 @@ def test_branches_of_branches_reach_every_combination() -> None:
 def test_at_most_so_many_multipliers_and_steps() -> None:
     f = dynsys.as_map(cells.Elman(U=np.diag([2.0, 3.0])))
     origin = np.zeros(2)
-    one, few = from_fixed_point(f, origin, eigen(f, origin), NOTHING, most=1)
+    one, few = from_fixed_points(f, origin[np.newaxis], [eigen(f, origin)], NOTHING, most=1)
     assert (np.abs(one[:, 0]) < 1e-6).all()  # the largest multiplier, 3, is the second unit's
-    assert from_fixed_point(f, origin, eigen(f, origin), NOTHING)[1] > few
-    assert from_fixed_point(f, origin, eigen(f, origin), NOTHING, max_steps=3)[1] <= 12
+    assert from_fixed_points(f, origin[np.newaxis], [eigen(f, origin)], NOTHING)[1] > few
+    assert from_fixed_points(f, origin[np.newaxis], [eigen(f, origin)], NOTHING, max_steps=3)[1] <= 12
 
 
 def test_a_map_without_fixed_points_gives_none() -> None:

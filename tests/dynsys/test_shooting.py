@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dynsys.periodic import shooting
 from dynsys.periodic.apart import distinct_orbits, in_phase, minimal_periods
-from dynsys.periodic.shooting import gradient_of, inverse_norms, solve_cyclic, solve_cyclic_transposed, solve_damped
+from dynsys.periodic.shooting import CyclicFactors, gradient_of, inverse_norms, solve_cyclic, solve_damped
 
 
 def dense(J: np.ndarray) -> np.ndarray:
@@ -37,13 +38,18 @@ def test_the_cyclic_solution_is_that_of_the_dense_system(case: tuple[np.ndarray,
     np.testing.assert_allclose(A @ flat(solve_cyclic(J, right))[..., None], flat(right)[..., None], atol=1e-11)
 
 
-def test_the_transposed_system(case: tuple[np.ndarray, ...]) -> None:
+def test_one_factorisation_serves_several_right_sides(case: tuple[np.ndarray, ...]) -> None:
     J, right, A = case
-    solved = flat(solve_cyclic_transposed(J, right))
-    np.testing.assert_allclose(A.swapaxes(1, 2) @ solved[..., None], flat(right)[..., None], atol=1e-11)
+    factors = CyclicFactors(J)
+    for side in (right, right[::-1] - 3.0):
+        np.testing.assert_allclose(A @ flat(factors.solve(side))[..., None], flat(side)[..., None], atol=1e-11)
 
 
-def test_the_damped_solution_is_that_of_the_dense_normal_equations(case: tuple[np.ndarray, ...]) -> None:
+@pytest.mark.parametrize("few", [0, 64], ids=["by blocks", "written out"])
+def test_the_damped_solution_is_that_of_the_dense_normal_equations(
+    case: tuple[np.ndarray, ...], few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shooting, "FEW", few)
     J, right, A = case
     damping = np.linspace(0.1, 2.0, 6)
     solved = flat(solve_damped(J, right, damping))
@@ -52,7 +58,11 @@ def test_the_damped_solution_is_that_of_the_dense_normal_equations(case: tuple[n
     np.testing.assert_allclose(flat(gradient_of(right, J)), (A.swapaxes(1, 2) @ flat(right)[..., None])[..., 0])
 
 
-def test_inverse_norms_are_close_to_the_least_singular_value(case: tuple[np.ndarray, ...]) -> None:
+@pytest.mark.parametrize("whole", [0, 48], ids=["by iteration", "from the inverse"])
+def test_inverse_norms_are_close_to_the_least_singular_value(
+    case: tuple[np.ndarray, ...], whole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shooting, "WHOLE", whole)
     J, _, A = case
     truth = 1.0 / np.linalg.svd(A, compute_uv=False)[:, -1]
     ours = inverse_norms(J)

@@ -59,6 +59,40 @@ def test_a_flipping_saddle_borders_one_attractor_from_both_sides() -> None:
         assert len(set(np.sign(path[:, 0]))) == 1, "a path stays on its own side"
 
 
+@pytest.mark.parametrize(("units", "folded"), [(3, nx.complete_graph(4)), (4, nx.complete_bipartite_graph(4, 4))])
+def test_saddle_cycles_of_decoupled_flipping_units_make_a_folded_cube(units: int, folded: nx.Graph) -> None:
+    """tanh(-2 h) in each unit: memories are 2-cycles of signs, a state and its negative being one of them.
+
+    A saddle cycle has one unit at 0; its branches end on the two memories that differ in it. The cube whose opposite
+    corners are one is the complete graph of 4 for 3 units, and the bipartite one of 4 and 4 for 4 units.
+    """
+    f = dynsys.as_map(cells.Elman(U=-2.0 * np.eye(units)))
+    found, cycles = dynsys.find_fixed_points(f), dynsys.find_cycles(f, 2)
+    wired = dynsys.wiring(f, found, cycles=cycles)
+    assert wired.periods.tolist() == [2] * (units * 2 ** (units - 2))
+    assert nx.is_isomorphic(nx.Graph(wired.graph), folded)
+    for row, ends, state in zip(wired.saddles, wired.ends, wired.states, strict=True):
+        np.testing.assert_array_equal(state, cycles.states[row, 0])
+        undecided = int(np.argmin(np.abs(state)))
+        a, b = (np.sign(wired.attractors[end].states[0]) for end in ends)
+        same = a * b
+        assert (same == same[undecided]).sum() == 1, "they differ in the undecided unit alone, up to phase"
+    assert "saddle 2-cycle" in str(wired)
+
+
+def test_a_saddle_cycle_past_its_flip_borders_one_cycle_of_twice_the_period() -> None:
+    """Logistic, r = 3.5: the 2-cycle's multiplier is 4 + 2 r - r^2 = -1.25, and all ends on the stable 4-cycle."""
+    f = dynsys.as_map(lambda x: 3.5 * x * (1 - x), state_size=1, box=(0, 1))
+    wired = dynsys.wiring(f, dynsys.find_fixed_points(f), cycles=dynsys.find_cycles(f, [2, 4]))
+    at = wired.periods.tolist().index(2)
+    assert wired.flips[at]
+    assert wired.ends[at, 0] == wired.ends[at, 1]
+    end = wired.attractors[wired.ends[at, 0]]
+    assert end.period == 4
+    for path in wired.paths[at]:
+        assert len(set(np.sign(path[:, 0] - wired.states[at, 0]))) == 1, "a path stays on its own side"
+
+
 def test_a_weakly_unstable_saddle_is_left_on_the_right_side() -> None:
     """Just past its pitchfork, tanh(1.001 h) rests at about +-sqrt(3 / 1000)."""
     f = dynsys.as_map(cells.Elman(U=[[1.001]]))
