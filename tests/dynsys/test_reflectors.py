@@ -11,9 +11,10 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def uneven(n: int, k: int, nats: float) -> np.ndarray:
-    """Gaussian entries, rows scaled down by up to exp(-nats)."""
+    """Gaussian entries, rows scaled down by up to exp(-nats), in no order."""
     generator = np.random.default_rng(n + k)
-    return np.asfortranarray(generator.standard_normal((n, k)) * np.exp(-nats * generator.random((n, 1))))
+    scales = generator.permutation(np.linspace(0.0, -nats, n))
+    return np.asfortranarray(generator.standard_normal((n, k)) * np.exp(scales)[:, np.newaxis])
 
 
 @pytest.mark.parametrize("nats", [0.0, 20.0])
