@@ -25,6 +25,8 @@ from dynsys.rank import RankLoss
 from dynsys.types import Array, ArrayLike, Integers, Progress
 
 LONGEST = 10_000_000  # steps; a typing mistake, not a plan
+ONE_PASS = "one graded QR pass (P = Q exp(L) X Q0^T), SVD of the graded triangle at each lag, two frames compared"
+ROUND_TRIPS = "round trips of a graded frame along the orbit and back, until no value changes by 1e-9 nats"
 FEW = 6  # one in so many values, or fewer, are found by round trips, without the others
 FORGOTTEN = math.log(0.01)  # nats: the memory horizon is where the largest gain falls below one hundredth
 
@@ -183,11 +185,7 @@ def gradient_spectrum(
         map_name=f.name,
         input=constant_input(f, driving),
         drive="zero input" if driving is None else "driven by the given inputs",
-        method=(
-            "round trips of a graded frame along the orbit and back, until no value changes by 1e-9 nats"
-            if few
-            else "one graded QR pass (P = Q exp(L) X Q0^T), SVD of the graded triangle at each lag, two frames compared"
-        ),
+        method=ROUND_TRIPS if few else ONE_PASS,
         notes=tuple(notes),
         step_duration=step_duration,
     )

@@ -21,6 +21,7 @@ def spread_error(by_sequence: Array) -> Array:
 
 
 def sum_rule_residual(exponents: Array, log_det: float) -> float:
+    """|sum of the exponents - log_det|, nats per step; 0 where both are -inf."""
     total = float(exponents.sum())
     return 0.0 if total == log_det else abs(total - log_det)
 

@@ -53,7 +53,7 @@ def remedies(study: Study) -> Iterator[Finding]:
             title=f"{count} would help further training, measured on a copy",
             value={r.id: [r.before, r.predicted, r.after] for r in held},
             uncertainty={r.id: r.tolerance for r in held},
-            shown="; ".join(_shown(r) for r in held[:3]) + (" …" if len(held) > 3 else ""),
+            shown="; ".join(_named(r) for r in held[:3]) + (" …" if len(held) > 3 else ""),
             method=METHOD,
             meaning="What was predicted for these changes is what they did.",
             advice="Nothing for a finished network. Before further training, take those that the task needs.",
@@ -66,7 +66,7 @@ def remedies(study: Study) -> Iterator[Finding]:
             title="A change did not do what was predicted for it",
             value={r.id: [r.before, r.predicted, r.after] for r in missed},
             uncertainty={r.id: r.tolerance for r in missed},
-            shown="; ".join(_shown(r) for r in missed),
+            shown="; ".join(_named(r) for r in missed),
             method=METHOD,
             meaning="The rule behind the prediction leaves out something that matters in this network.",
             advice="Do not rely on this change without trying it.",
@@ -88,6 +88,10 @@ def _with_remedy(finding: Finding, answers: list[Remedy]) -> Finding:
         for r in answers[:1]
     )
     return dataclasses.replace(finding, advice=f"{finding.advice} {said}")
+
+
+def _named(remedy: Remedy) -> str:
+    return f"{remedy.title[0].lower()}{remedy.title[1:]}: {_shown(remedy)}"
 
 
 def _shown(remedy: Remedy) -> str:
