@@ -22,6 +22,7 @@ LARGEST_SPAN = 16.0  # nats between the diagonal entries of one R
 WANTED_SPAN = 12.0  # nats; rounding of a QR then leaves about 1e-10 of an exponent
 CHECKED_TO_THE_END = 32  # state size up to which the second frame always goes all the way
 CHECKED = 20  # beyond it goes along for one in so many steps
+CHEAP = 1e9  # floating-point operations of the second frame that cost nothing to speak of: then it goes all the way
 SAME = 1e-9  # sine of the angle between two frames from which on they stay together
 
 
@@ -59,6 +60,7 @@ class Run:
         self._frames = carried_frames(seeds.generator(seed), self.batch, n, k)
         self._since = 0  # steps since the last QR
         self._two = True
+        self._work = 6.0 * n * n * k * steps * self.batch
         self._rule = QRInterval(WANTED_SPAN, LARGEST_SPAN, adapts=n > EVERY_STEP)
         self.blocks = np.zeros((BLOCKS, self.batch, k))
         self.block_steps = np.zeros(BLOCKS)
@@ -138,7 +140,8 @@ class Run:
         """Drop the second frame where it has met the first, or, if it costs much, has gone along for long enough."""
         if t == self._steps - 1 or self._block(t) == self._block(t + 1):
             return
-        long_enough = self._f.state_size > CHECKED_TO_THE_END and (t + 1) * CHECKED >= self._steps
+        costly = self._f.state_size > CHECKED_TO_THE_END and self._work > CHEAP
+        long_enough = costly and (t + 1) * CHECKED >= self._steps
         if long_enough or self._frames.apart().max(initial=0.0) < SAME:
             self._compare(t + 1)
             self._frames.drop_second()
