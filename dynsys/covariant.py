@@ -122,8 +122,8 @@ def covariant_vectors(
         raise ShapeError(f"covariant vectors are those of one orbit; `inputs` has {driving.shape[1]} sequences.")
     if driving is not None and len(driving) != window.total:
         raise InputError(
-            f"`inputs` has {len(driving)} steps, but discard + steps + align = {discard} + {steps} + {align} = "
-            f"{window.total}."
+            f"`inputs` has {len(driving)} steps and must have exactly discard + steps + align = {discard} + {steps} + "
+            f"{align} = {window.total}."
         )
     k = (f.state_size if f.state_size <= WHOLE else LEADING) if k is None else k
     if not 1 <= k <= f.state_size:

@@ -27,7 +27,8 @@ from dynsys.types import Array, ArrayLike, Integers, Progress
 LONGEST = 10_000_000  # steps; a typing mistake, not a plan
 ONE_PASS = "one graded QR pass (P = Q exp(L) X Q0^T), SVD of the graded triangle at each lag, two frames compared"
 ROUND_TRIPS = "round trips of a graded frame along the orbit and back, until no value changes by 1e-9 nats"
-FEW = 6  # one in so many values, or fewer, are found by round trips, without the others
+FEW = 6  # one in so many values, or fewer, may be found by round trips, without the others
+A_STEP = 1e6  # floating-point operations in the time that one step takes whatever the size
 FORGOTTEN = math.log(0.01)  # nats: the memory horizon is where the largest gain falls below one hundredth
 
 
@@ -141,7 +142,7 @@ def gradient_spectrum(
         progress: called with (steps done, steps in all, message).
 
     Returns: GradientSpectrum. Never under- or overflows. Cost: O(n^3) per step and per lag; for k at most n / 6 of a
-        coupled network O(n^2 k) per step, a few times over each lag.
+        coupled network O(n^2 k) per step, a few times over each lag, where that is less.
     Sources: Y. Bengio, P. Simard & P. Frasconi, IEEE Transactions on Neural Networks 5 (1994) 157-166; R. Pascanu,
         T. Mikolov & Y. Bengio, ICML 2013, arXiv 1211.5063; products: G. W. Stewart, ETNA 5 (1997) 29-47.
     """
@@ -159,7 +160,7 @@ def gradient_spectrum(
     state, _ = start_columns(f, start, driving)
     with one_blas_thread():
         coupled = _coupled(f, state, driving, wanted[-1])
-        few = max(keep, vectors) * FEW <= f.state_size and _groups(coupled) == 1
+        few = _groups(coupled) == 1 and _few_are_cheaper(f.state_size, max(keep, vectors), wanted)
         if few:
             values, trusted, lost, pairs = leading_spectra(
                 f, state, driving, wanted, max(keep, vectors), vectors, seeds.generator(seed), progress
@@ -215,6 +216,15 @@ def horizons(lags: Sequence[int], largest: Array) -> tuple[int | None, int | Non
 def lag_ladder(longest: int) -> list[int]:
     """About 24 lags from 1 to `longest`, even in their logarithm."""
     return sorted({round(float(lag)) for lag in np.geomspace(1, longest, 24)})
+
+
+def _few_are_cheaper(n: int, k: int, lags: list[int]) -> bool:
+    """Whether three round trips with k + 8 columns over each lag cost less than one pass with all n, two frames."""
+    if k * FEW > n:
+        return False
+    trips = 6.0 * sum(lags) * (3.0 * n * n * (k + 8) + A_STEP)
+    whole = lags[-1] * (11.0 * n**3 + 3 * A_STEP) + 25.0 * n**3 * len(lags)
+    return trips < whole
 
 
 def _groups(coupled: Array) -> int:

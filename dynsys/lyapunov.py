@@ -218,7 +218,8 @@ def _fixed_point(f: Map, state: Array, driving: Array | None) -> Array | None:
         return None
 
     def at_rest(x: Array) -> bool:
-        return bool((np.abs(f.advance(x, input) - x) <= 1e-13 * (1.0 + np.abs(x))).all())
+        with np.errstate(all="ignore"):  # a state that runs off is not at rest
+            return bool((np.abs(f.advance(x, input) - x) <= 1e-13 * (1.0 + np.abs(x))).all())
 
     # What has decayed to nothing is zero: at exactly zero the equations show what rank is lost there.
     cleaned = np.where(np.abs(state) < 1e-15, 0.0, state)
@@ -308,8 +309,8 @@ def _of_run(
         notes.append("no sum-rule residual: det J is zero to rounding somewhere on the orbit")
     if disagree.size:
         notes.append(
-            f"from exponent {disagree[0]} on two random frames may differ by {apart.max():.1e} nats/step: near-equal "
-            "exponents need more steps to be told apart, their sum is more accurate"
+            f"from exponent {disagree[0]} on two random frames may differ by {apart.max():.1e} nats/step: a longer "
+            "`discard` lets the frames align first; near-equal exponents need many steps, their sum is more accurate"
         )
     if below.any():
         notes.append(f"{int(below.sum())} exponents are below rounding: they are known to be small, not how small")

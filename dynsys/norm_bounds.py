@@ -11,6 +11,7 @@ import scipy.linalg
 
 from dynsys.bare import bare
 from dynsys.composed_maps import matrix_bounds
+from dynsys.errors import MissingPackageError
 from dynsys.maps import CellMap, Map
 from dynsys.readings.balls import Enclosed, Watch, seeded
 from dynsys.readings.intervals import Intervals
@@ -65,7 +66,7 @@ def _by_entries(f: Map, box: Box) -> tuple[float, str] | None:
     try:
         with np.errstate(all="ignore"):
             answer = f.equations_on(state, heard)
-    except (Unreadable, NotImplementedError, TypeError, AttributeError, ValueError, IndexError, KeyError):
+    except (Unreadable, MissingPackageError, NotImplementedError, TypeError, AttributeError, ValueError, LookupError):
         return None
     n = f.state_size
     if not isinstance(answer, Enclosed) or answer.slope is None:

@@ -70,6 +70,7 @@ def start_columns(f: Map, start: ArrayLike | None, driving: Array | None) -> tup
     states = numbers(start, "start")
     if states.ndim == 0 or states.shape[-1] != f.state_size:
         raise ShapeError(f"{f.name} needs a start of shape (..., {f.state_size}), got {states.shape}.")
+    require_finite(states, "start")
     lead = states.shape[:-1]
     batch = 1 if driving is None else driving.shape[1]
     if batch > 1:

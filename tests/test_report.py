@@ -6,6 +6,7 @@ import html
 import json
 import math
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -507,3 +508,21 @@ def test_digits_lstm_on_two_of_its_trials() -> None:
     assert {"lyapunov", "gradients"} <= said.keys()
     assert np.shape(said["fixed_points"]["states"])[1] == 96
     assert "chaotic" not in {f.id for f in report.findings}
+
+
+def test_a_report_does_without_the_package_for_proofs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """sin and cos need ball arithmetic to be proven about: without python-flint points stay undecided, and say why."""
+    monkeypatch.setitem(sys.modules, "flint", None)
+
+    def sines(state: Any) -> Any:
+        x, y = state
+        return [np.sin(1.5 * x) + 0.2 * np.cos(y), 0.5 * np.sin(x)]
+
+    f = dynsys.as_map(sines, 2, box=(-2, 2))
+    report = dynsys.report(f, tmp_path, ["json"])
+    assert report.study.certificates is not None
+    assert set(report.study.certificates.status) == {"undecided"}
+    assert "python-flint" in report.study.certificates.reasons[0]
+    assert report.study.gate_times is None
+    assert not dynsys.find_fixed_points(f, prove=True).completeness.proven
+    assert "inf" in str(dynsys.worst_case(f, low=[], high=[]))

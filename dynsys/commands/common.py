@@ -41,8 +41,22 @@ duration_option = click.option(
     metavar="SECONDS",
     help="Length of a step: adds times in ms.",
 )
+
+
+def _picture(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None:
+        from dynsys.reporting.spectra_figures import check
+
+        check(value)
+    return value
+
+
 plot_option = click.option(
-    "--plot", type=click.Path(path_type=Path), metavar="FILE.svg", help="Also draw it (svg, png or pdf)."
+    "--plot",
+    type=click.Path(path_type=Path),
+    callback=_picture,
+    metavar="FILE.svg",
+    help="Also draw it (svg, png or pdf).",
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys.errors import MissingPackageError
 from dynsys.maps import Map
 from dynsys.readings.balls import Enclosed, Watch, constant, seeded
 from dynsys.readings.tape import Unreadable
@@ -44,5 +45,14 @@ def evaluate(f: Map, box: Any, input: Array) -> Evaluated:
             kind = type(box)
             slope = kind.point(np.zeros((n, samples, n))) if answer.slope is None else answer.slope
             return Evaluated(value, slope.spread((n, samples, n)), watch.kink)
-    except (Unreadable, NotImplementedError, TypeError, AttributeError, ValueError, IndexError, KeyError) as error:
+    except (
+        Unreadable,
+        MissingPackageError,
+        NotImplementedError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        IndexError,
+        KeyError,
+    ) as error:
         raise Unprovable(f"the equations cannot be followed over intervals: {error}") from error

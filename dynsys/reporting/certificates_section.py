@@ -25,7 +25,8 @@ def certificates_section(result: Certificates | None, found: FixedPoints) -> Sec
             f"Of {plural(len(result), 'fixed point')}: {counts}. Proven means: within the first distance of the state "
             "that was found there is a true fixed point, and within the second there is no other (by Krawczyk's "
             "operator in interval arithmetic, all rounding accounted for). The multipliers of the true point lie in "
-            "discs of the radius given; *unstable* counts those proven to be outside the unit circle." + whole
+            "discs of the radius given; the column “unstable” counts those proven to be outside the unit circle."
+            + whole
         ),
         Paragraph(result.statement),
         Table(
@@ -37,7 +38,7 @@ def certificates_section(result: Certificates | None, found: FixedPoints) -> Sec
             + (f" {len(result) - MOST_ROWS} more are in report.json." if len(result) > MOST_ROWS else ""),
         ),
     ]
-    reasons = [f"{i}: {reason}" for i, reason in enumerate(result.reasons[:MOST_ROWS]) if reason]
+    reasons = [f"{i + 1}: {reason}" for i, reason in enumerate(result.reasons[:MOST_ROWS]) if reason]
     if reasons:
         blocks.append(Paragraph("Not proven: " + "; ".join(reasons) + "."))
     return Section("certificates", "Proofs", tuple(blocks))
@@ -47,7 +48,7 @@ def _row(result: Certificates, i: int) -> tuple[str, ...]:
     proven = result.status[i] == "proven"
     count = int(result.n_unstable[i])
     return (
-        str(i),
+        str(i + 1),
         result.status[i],
         small(result.radius[i]) if proven else "",
         small(result.uniqueness[i]) if proven else "",

@@ -106,6 +106,9 @@ def _memory(attractors: int, study: Study) -> str:
             f"At this input the network can hold {attractors} states for ever ({plural_bits(bits)}). Every other "
             "fixed point is a watershed between them."
         )
+    others = {a.kind for a in study.attractors.attractors} - {"fixed point"}
+    if attractors == 1 and others:
+        return f"One resting state; orbits also end elsewhere ({', '.join(sorted(others))}), see where orbits end."
     if attractors == 1:
         return "At this input the network forgets: every small perturbation returns to the one resting state."
     return "No resting state holds by itself at this input."

@@ -114,6 +114,16 @@ def _draw_gains(canvas: object, result: GradientSpectrum) -> None:
     plane.legend(loc="lower left")
 
 
+def check(path: Path) -> None:
+    """Raises InputError for a picture that could not be written, before hours of work rather than after."""
+    from dynsys.errors import InputError
+
+    if path.suffix.lower() not in (".svg", ".png", ".pdf"):
+        raise InputError(f"a picture is written as .svg, .png or .pdf, got {path.name!r}.")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}.")
+
+
 def save(result: LyapunovSpectrum | GradientSpectrum, path: Path) -> None:
     """The picture of a result as SVG, PNG or PDF, by the file's name, on white."""
     import matplotlib
@@ -121,8 +131,7 @@ def save(result: LyapunovSpectrum | GradientSpectrum, path: Path) -> None:
 
     from dynsys.errors import InputError
 
-    if path.suffix.lower() not in (".svg", ".png", ".pdf"):
-        raise InputError(f"a picture is written as .svg, .png or .pdf, got {path.name!r}.")
+    check(path)
     with matplotlib.rc_context(style() | {"figure.facecolor": "white", "savefig.facecolor": "white"}):
         canvas = Canvas(figsize=(6.8, 3.0), layout="constrained")
         if isinstance(result, LyapunovSpectrum):

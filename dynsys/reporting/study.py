@@ -11,12 +11,14 @@ import numpy as np
 from dynsys import seeds
 from dynsys.alignment import Alignment, mode_alignment
 from dynsys.attractors import Attractors, find_attractors, known_orbits
+from dynsys.bare import bare
 from dynsys.basins import Basins, basins_of
 from dynsys.combinators import as_map
 from dynsys.cure import remedies
 from dynsys.cycles import Cycles
 from dynsys.errors import AnalysisError
 from dynsys.fixed_points import FixedPoints, find_fixed_points
+from dynsys.function_maps import FunctionMap
 from dynsys.gate_times import GateTimes, gate_time_constants
 from dynsys.gradients import GradientSpectrum, gradient_spectrum, lag_ladder
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
@@ -88,7 +90,7 @@ class Study:
 
 
 ORDERS = 5  # in which trials are run one after the other: exponents of a driven network depend on the sequence
-LARGE_STATE = 64  # state size beyond which the orders share the steps that each of them has in smaller networks
+LARGE_STATE = 128  # state size beyond which one order has to do: a step costs too much
 
 
 def run_study(
@@ -210,9 +212,7 @@ def _lyapunov(f: Map, trials: Trials | None, input: Array, seed: int) -> Lyapuno
             f, _typical(f, input, seed), driving, steps=2500, discard=500, seed=seed, drive="constant input"
         )
     length = max(trials.length * trials.count, 2000)
-    orders = ORDERS if trials.count > 1 else 1
-    if f.state_size > LARGE_STATE:
-        length = max(500, length // orders)
+    orders = ORDERS if trials.count > 1 and f.state_size <= LARGE_STATE else 1
     enough = trials.joined_in_orders(length, orders, seed)
     drive = trials.joined_name + (f", in {orders} orders" if orders > 1 else "")
     return lyapunov_spectrum(f, None, enough, discard=min(500, length // 4), seed=seed, drive=drive)
@@ -237,6 +237,8 @@ def _gate_times(
     f: Map, trials: Trials | None, input: Array, seed: int, step_duration: float | None
 ) -> GateTimes | None:
     """Along the trials, or the free orbit of the gradients; None where a map does not tell units' own paths."""
+    if isinstance(bare(f), FunctionMap):
+        return None  # a function has no gates
     try:
         if trials is not None:
             return gate_time_constants(f, None, trials.inputs, step_duration=step_duration)

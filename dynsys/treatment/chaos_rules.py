@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from dynsys.treatment.patient import Patient
-from dynsys.treatment.remedy import Remedy
+from dynsys.treatment.remedy import Remedy, Skipped
 
 
 def forcing_interval(patient: Patient) -> Remedy | str:
@@ -45,4 +45,6 @@ def critical(patient: Patient) -> Remedy | str:
             f"stability: largest exponent {largest:.3g} +- {error:.2g} nats/step, critical within its error: leave the "
             "gain as it is"
         )
-    return f"stability: largest exponent {largest:.3g} +- {error:.2g} nats/step"
+    if largest > 0:
+        return Skipped(f"stability: largest exponent {largest:.3g} +- {error:.2g} nats/step, not critical: it grows")
+    return f"stability: largest exponent {largest:.3g} +- {error:.2g} nats/step, differences fade"

@@ -65,7 +65,9 @@ def critical_gain(patient: Patient) -> Remedy | str:
     cell = plain_cell(patient)
     lyapunov = patient.lyapunov
     largest, error = float(lyapunov.exponents[0]), float(lyapunov.standard_errors[0])
-    if cell is None or largest - 2 * error <= 0:
+    if cell is None:
+        return Skipped("gain: the network is gated, has several layers, or is no network")
+    if largest - 2 * error <= 0:
         return f"gain: largest exponent {largest:.3g} +- {error:.2g} nats/step, nothing grows"
     n = cell.U.shape[0]
     gain = float(np.linalg.norm(cell.U)) / math.sqrt(n)

@@ -437,6 +437,11 @@ def test_three_durations_that_agree_are_accepted() -> None:
     assert (result.steps, result.discard) == (6, 4)
 
 
+def test_a_start_that_is_not_finite_is_the_callers_mistake() -> None:
+    with pytest.raises(InputError, match="`start`"):
+        dynsys.lyapunov_spectrum(cells.Elman.random(3, 0), [0.1, np.nan, 0.0])
+
+
 def test_a_runaway_orbit_is_an_error_and_no_warning() -> None:
     with pytest.raises(AnalysisError, match="infinity"):
         dynsys.lyapunov_spectrum(dynsys.as_map(henon, 2), [5.0, 5.0])
