@@ -133,8 +133,9 @@ def worst_case(
     drawn = driving is None
     if driving is None:
         driving = _drawn(box, seed)
-    kept = max(1, MOST // (len(driving) * f.state_size**2))
+    kept, left = max(1, MOST // (len(driving) * f.state_size**2)), ""
     if start is None and kept < driving.shape[1]:
+        left = f" of {driving.shape[1]}"
         driving = driving[:, :kept]
     state, _ = start_columns(f, start, driving)
     steps = len(driving)
@@ -176,7 +177,7 @@ def worst_case(
         vanishing="guaranteed" if sure else "not guaranteed",
         sigma_1=None if cell is None else sigma(cell.U),
         steepest=None if cell is None else _steepest(cell.activation),
-        drive=f"measured along {driving.shape[1]} {'drawn' if drawn else 'given'} sequences of {steps} steps",
+        drive=f"measured along {driving.shape[1]}{left} {'drawn' if drawn else 'given'} sequences of {steps} steps",
         map_name=f.name,
     )
 

@@ -65,6 +65,7 @@ def gates_figure(times: GateTimes | None, horizon: int | None) -> Figure | None:
         # Between the powers of ten only 2 and 5 have room for a number.
         plane.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
         plane.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        plane.xaxis.get_major_locator().set_params(integer=True)
         plane.set_xlabel("unit, in order of its time constant")
         plane.set_ylabel("steps")
         plane.legend(loc="best")
