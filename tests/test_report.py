@@ -17,6 +17,7 @@ import pytest
 import cells
 import dynsys
 from dynsys.errors import InputError
+from dynsys.readings.arb_arrays import flint
 from dynsys.reporting import Report
 from dynsys.reporting.wording import multiplier, small
 from dynsys.trials import load_trials
@@ -512,6 +513,7 @@ def test_digits_lstm_on_two_of_its_trials() -> None:
 
 def test_a_report_does_without_the_package_for_proofs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """sin and cos need ball arithmetic to be proven about: without python-flint points stay undecided, and say why."""
+    flint.cache_clear()  # as in a process that has not met the package yet
     monkeypatch.setitem(sys.modules, "flint", None)
 
     def sines(state: Any) -> Any:

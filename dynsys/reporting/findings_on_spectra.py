@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from dynsys.bare import bare
+from dynsys.function_maps import FunctionMap
 from dynsys.reporting.document import Finding
 from dynsys.reporting.study import Study
 from dynsys.reporting.wording import number, plural, small, steps, with_error
@@ -156,6 +158,8 @@ def reach(study: Study) -> Iterator[Finding]:
         advice=(
             "Expected in a trained network that holds memories in attractors; it matters only if you train it further."
             if held
+            else "Expected of a system that settles; nothing to do unless it is meant to remember."
+            if isinstance(bare(study.f), FunctionMap)
             else f"For memory over {longest} steps start the forget (or update) gate bias near ln(T − 1) = "
             f"{number(bias, 3)}, or use orthogonal recurrent weights in an ungated network."
         ),

@@ -249,6 +249,8 @@ def _modes(study: Study, figures: dict[str, Figure]) -> Section:
         blocks.append(_modes_table(study, rows, left_out))
     if "overlaps" in figures:
         blocks.append(figures["overlaps"])
+    if len(blocks) == 1:
+        blocks.append(Paragraph("There is nothing to compare with here: no input, no readout, or no point."))
     return Section("modes", "What is integrated, and what is shown", tuple(blocks))
 
 
