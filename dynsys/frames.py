@@ -96,15 +96,21 @@ class Stretch:
         return Piece(*_by_phase(self._f, states, driving, self._first + (at.start or 0)))
 
 
+def stretch_length(f: Map, state: Array, driving: Array | None) -> int:
+    """Steps from columns (n, B) that are linearized together: as many as memory allows, formed or not."""
+    n, batch = state.shape
+    length: int = max(1, CHUNK_BYTES // max(1, 8 * batch * n * n))
+    if f.period == 1 and n > FORMED and f.linearize_columns(state[:, :1], _first_input(f, driving)).by_sample:
+        length = max(length, min(LONGEST_STRETCH, STRETCH_NUMBERS // (batch * n)))
+    return length
+
+
 def stretches(f: Map, state: Array, driving: Array | None, steps: int, *, first: int = 0) -> Iterator[Stretch]:
     """The orbit of columns (n, B) with its derivatives, in pieces of time; `first` is the first step's t.
 
     Raises: AnalysisError where the orbit leaves floating point.
     """
-    n, batch = state.shape
-    length = max(1, CHUNK_BYTES // max(1, 8 * batch * n * n))
-    if f.period == 1 and n > FORMED and f.linearize_columns(state[:, :1], _first_input(f, driving)).by_sample:
-        length = max(length, min(LONGEST_STRETCH, STRETCH_NUMBERS // (batch * n)))
+    length = stretch_length(f, state, driving)
     for begin in range(0, steps, length):
         count = min(length, steps - begin)
         part = None if driving is None else driving[begin : begin + count]

@@ -14,12 +14,13 @@ from typing import final
 
 import numpy as np
 
+from dynsys.checked_product import agreeing, distance
 from dynsys.errors import AnalysisError
-from dynsys.frames import LONGEST_STRETCH, STRETCH_NUMBERS, Stretch
+from dynsys.frames import Stretch, stretch_length
 from dynsys.graded_frame import GradedFrame
 from dynsys.growth_order import GrowthOrder
 from dynsys.maps import Map
-from dynsys.orbits import orbit_columns
+from dynsys.orbits import of_sequence, orbit_columns
 from dynsys.qr_interval import QRInterval
 from dynsys.rank import RankLoss
 from dynsys.reflectors import Reflectors
@@ -29,7 +30,6 @@ MORE = 8  # columns carried beyond those asked for: they make the others converg
 TRIPS = 12  # round trips at most, for one lag
 SHORT_WORK = 600  # steps of a short lag's trips: what is near in size there needs many, and they cost little
 SETTLED = 1e-9  # nats, by which no value changes any more
-AGREEMENT = 1e-6  # nats
 SPAN = 10.0  # nats between two QRs
 
 
@@ -56,6 +56,7 @@ class Leading:
         """`state` (n, 1); `driving` (T, 1, m) or None."""
         n = f.state_size
         self._f, self._driving, self._width = f, driving, min(n, k + MORE)
+        self._length = stretch_length(f, state, driving)
         self._orbit = orbit_columns(f, state, driving, lags[-1])
         if not np.isfinite(self._orbit).all():
             raise AnalysisError(
@@ -75,7 +76,7 @@ class Leading:
                 right = self._back(frame, lag)
                 graded = self._forward(right, lag)
                 values = graded.log_singular_values()[:k]
-                self.changes[at] = _distance(values, before)
+                self.changes[at] = distance(values, before)
                 before = values
                 frame = graded.columns()
                 if trip and self.changes[at].max(initial=0.0) <= SETTLED:
@@ -89,8 +90,7 @@ class Leading:
                 progress(min(done, work), work, "leading gradients by lag")
 
     def _stretches(self, steps: int, *, back: bool = False) -> Iterator[Stretch]:
-        n = self._f.state_size
-        length = max(1, min(LONGEST_STRETCH, STRETCH_NUMBERS // n))
+        length = self._length
         begins = range(0, steps, length)
         for begin in reversed(begins) if back else begins:
             end = min(begin + length, steps)
@@ -159,14 +159,15 @@ def leading_spectra(
     """Log singular values (B, n_lags, k); trusted and lost counts (n_lags,); vectors (2, B, n_lags, n, vectors)."""
     batch = state.shape[1]
     found = [
-        Leading(f, state[:, b : b + 1], None if driving is None else _of(driving, b), lags, k, generator, progress)
+        Leading(
+            f, state[:, b : b + 1], None if driving is None else of_sequence(driving, b), lags, k, generator, progress
+        )
         for b in range(batch)
     ]
     trusted = np.full(len(lags), k)
     for one in found:
         for at, lag in enumerate(lags):
-            off = np.flatnonzero(~(one.changes[at] <= AGREEMENT))
-            trusted[at] = min(trusted[at], int(off[0]) if len(off) else k)
+            trusted[at] = min(trusted[at], agreeing(one.changes[at]))
             if one.turned is not None and lag >= one.turned:
                 trusted[at] = 0
     return (
@@ -175,12 +176,3 @@ def leading_spectra(
         np.max([one.lost for one in found], axis=0),
         np.array([[side[:, :, :vectors] for side in (one.left, one.right)] for one in found]).swapaxes(0, 1),
     )
-
-
-def _of(driving: Array, b: int) -> Array:
-    return driving[:, b : b + 1] if driving.shape[1] > 1 else driving
-
-
-def _distance(one: Array, two: Array) -> Array:
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(one == two, 0.0, np.abs(one - two)))

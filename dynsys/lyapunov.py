@@ -14,7 +14,14 @@ from dynsys.durations import checked_duration
 from dynsys.errors import AnalysisError, InputError
 from dynsys.frames import jacobians_along
 from dynsys.limits import one_blas_thread
-from dynsys.lyapunov_averages import invariants, running_estimates, sorted_averages, spread_error, sum_rule_residual
+from dynsys.lyapunov_averages import (
+    invariants,
+    running_estimates,
+    sorted_averages,
+    spread,
+    spread_error,
+    sum_rule_residual,
+)
 from dynsys.lyapunov_run import EPS, TINY, Run
 from dynsys.lyapunov_small import SmallRun, small_run
 from dynsys.maps import Map
@@ -73,10 +80,7 @@ class LyapunovSpectrum:
     @property
     def spread(self) -> Array:
         """(k,) standard deviation over the sequences, nats per step; zeros for a single one, and for what is -inf."""
-        if len(self.by_sequence) < 2:
-            return np.zeros(self.k)
-        finite = np.where(np.isfinite(self.by_sequence), self.by_sequence, 0.0)
-        return np.asarray(finite.std(axis=0, ddof=1))
+        return spread(self.by_sequence)
 
     @property
     def times(self) -> Array:

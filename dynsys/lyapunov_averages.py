@@ -11,13 +11,17 @@ from dynsys.lyapunov_small import SmallRun
 from dynsys.types import Array, Booleans
 
 
-def spread_error(by_sequence: Array) -> Array:
-    """Standard error of the mean over sequences, zero for one sequence; identical -inf entries have none."""
-    count = len(by_sequence)
-    if count == 1:
+def spread(by_sequence: Array) -> Array:
+    """(k,) standard deviation over sequences (B, k); zeros for a single one, and for what is -inf in all."""
+    if len(by_sequence) < 2:
         return np.zeros(by_sequence.shape[1])
     finite = np.where(np.isfinite(by_sequence), by_sequence, 0.0)
-    return np.asarray(finite.std(axis=0, ddof=1) / math.sqrt(count))
+    return np.asarray(finite.std(axis=0, ddof=1))
+
+
+def spread_error(by_sequence: Array) -> Array:
+    """(k,) standard error of the mean over sequences, zero for a single one."""
+    return np.asarray(spread(by_sequence) / math.sqrt(len(by_sequence)))
 
 
 def sum_rule_residual(exponents: Array, log_det: float) -> float:

@@ -14,6 +14,7 @@ from dynsys.errors import AnalysisError
 from dynsys.frames import random_frames, stretches
 from dynsys.lyapunov_run import BLOCKS, SAME
 from dynsys.maps import Map
+from dynsys.orbits import of_sequence
 from dynsys.rank import RankLoss
 from dynsys.readings.straight_line import StraightLine
 from dynsys.types import Array, Progress
@@ -53,7 +54,9 @@ class SmallRun:
         run = compiled(source(code, k, 0 if driving is None else f.input_size))
         ends = [-(-(block + 1) * steps // BLOCKS) for block in range(BLOCKS)]
         for b in range(self.batch):
-            given = np.zeros((0, f.input_size)) if driving is None else np.ascontiguousarray(_of(driving, b)[:, 0])
+            given = (
+                np.zeros((0, f.input_size)) if driving is None else np.ascontiguousarray(of_sequence(driving, b)[:, 0])
+            )
             pair = [SmallOrbit(run, code.constants, state[:, b], frame) for frame in frames[b]]
             for orbit in pair:
                 orbit.advance(align, given[:align])
@@ -79,11 +82,6 @@ class SmallRun:
             self.usable &= pair[0].low == 0 and bool(np.isfinite(self.blocks[:, b]).all())
         self.apart = np.abs(self.apart) / steps
         self.checked = self.checked or steps  # they had met before the average began
-
-
-def _of(driving: Array, b: int) -> Array:
-    """(T, 1, m): what drives sequence b."""
-    return driving[:, b : b + 1] if driving.shape[1] > 1 else driving
 
 
 def _unless_met(pair: list[SmallOrbit]) -> list[SmallOrbit]:
@@ -113,7 +111,7 @@ def small_run(
     if code is None:
         return None
     rank = RankLoss(f.state_size)
-    first = None if driving is None else _of(driving, 0)
+    first = None if driving is None else of_sequence(driving, 0)
     piece = next(next(stretches(f, state[:, :1], first, min(SAMPLE, align + steps))).pieces())
     rank.watch(piece.jacobians[:, 0], None if piece.lost is None else piece.lost[:, 0])
     if rank.lost or rank.follows_zeros:

@@ -56,6 +56,11 @@ def sequence(f: Map, inputs: ArrayLike) -> Array:
     return array if array.ndim == 3 else array[:, np.newaxis, :]
 
 
+def of_sequence(driving: Array, b: int) -> Array:
+    """(T, 1, m): what drives sequence b, of `driving` (T, batch or 1, m)."""
+    return driving[:, b : b + 1] if driving.shape[1] > 1 else driving
+
+
 def constant_input(f: Map, driving: Array | None) -> Array | None:
     """The input (m,) if it is the same at every step and in every sequence (zeros for None), else None."""
     if driving is None:

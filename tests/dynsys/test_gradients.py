@@ -13,6 +13,7 @@ from scipy.special import log_expit
 import cells
 import dynsys
 from dynsys.errors import AnalysisError, InputError
+from dynsys.frames import CHUNK_BYTES, stretch_length
 from dynsys.readings.linear import Linearization
 
 
@@ -336,6 +337,15 @@ def test_a_few_leading_values_and_vectors_are_those_of_the_whole(kind: Any) -> N
         assert other is not None
         agreement = np.abs((one[:, 2:] * other[:, 2:]).sum(axis=2))
         np.testing.assert_allclose(agreement, 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_jacobians_that_must_be_formed_stay_within_the_memory_meant_for_them(batch: int) -> None:
+    """A stack has no Jacobian step by step: as many steps are linearized together as the chunk holds, however long."""
+    f = dynsys.stack(cells.GRU.random(100, 2, seed=0), cells.GRU.random(100, 100, seed=1))
+    length = stretch_length(f, np.zeros((200, batch)), None)
+    assert length * batch * 200**2 * 8 <= CHUNK_BYTES
+    assert stretch_length(dynsys.as_map(cells.GRU.random(200, 2)), np.zeros((200, batch)), None) > length
 
 
 def test_few_values_of_a_long_lag_are_the_exponents() -> None:
