@@ -91,6 +91,36 @@ def test_sum_of_exponents_of_a_large_driven_tanh_network(gain: float) -> None:
     assert (result.qr_interval > 1) == (gain < 2)
 
 
+@pytest.mark.parametrize(("n", "gain"), [(16, 5.0), (64, 10.0), (128, 10.0), (150, 10.0)])
+def test_exponents_of_saturated_networks_are_not_cut_off_at_rounding(n: int, gain: float) -> None:
+    """One step spans up to 70 nats, far below rounding of the largest, and every exponent still counts.
+
+    Whole rows are small where units are saturated, which triangular decompositions leave to relative accuracy.
+    """
+    cell = cells.Elman.random(n, 0, gain=gain, seed=0)
+    start = np.random.default_rng(1).uniform(-0.5, 0.5, n)
+    result = dynsys.lyapunov_spectrum(cell, start, steps=60, discard=20)
+    before = dynsys.simulate(cell, start, steps=80)[20:-1] @ cell.U.T
+    wanted = log_det(cell.U) + log_sech_squared(before).sum(axis=1).mean()
+    assert result.exponents.sum() == pytest.approx(wanted, abs=1e-10 * np.abs(result.exponents).sum())
+    assert result.residual is not None
+    assert result.residual < 1e-10 * np.abs(result.exponents).sum()
+    assert not any("below rounding" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("kind", [cells.GRU, cells.GRUResetAfter, cells.MGU])
+def test_bursts_of_input_are_taken_in_step_by_step(kind: Any) -> None:
+    """Calm stretches with QRs far apart, then inputs that saturate the gates: 40 nats within one step."""
+    generator = np.random.default_rng(0)
+    inputs = 20 * generator.standard_normal((400, 3)) * (np.arange(400) % 50 == 20)[:, np.newaxis]
+    f = dynsys.as_map(kind.random(24, 3, gain=1.0, seed=2))
+    result = dynsys.lyapunov_spectrum(f, np.full(24, 0.1), inputs=inputs, discard=50)
+    states = dynsys.simulate(f, np.full(24, 0.1), inputs=inputs)[50:-1]
+    wanted = np.linalg.slogdet(f.jacobian(states, inputs[50:]))[1].mean()
+    assert result.qr_interval > 1
+    assert result.exponents.sum() == pytest.approx(wanted, abs=1e-10 * np.abs(result.exponents).sum())
+
+
 def test_sum_of_exponents_of_a_large_lstm_and_gru() -> None:
     """log|det J| by an LU decomposition of each Jacobian, which knows nothing of frames."""
     for cell in (cells.LSTM.random(40, 2, gain=2.0, seed=1), cells.GRU.random(64, 2, gain=2.0, seed=1)):

@@ -149,10 +149,10 @@ def test_exponents_of_a_scaled_rotation_and_their_gradient() -> None:
 
 def test_flossing_is_tried_where_the_largest_exponent_is_zero() -> None:
     """A critical network whose transfer is badly conditioned; on other sequences the gain is what was reached."""
-    cell = cells.Elman.random(24, 2, gain=1.6, seed=1)
-    inputs = noise(60, 16, 2, size=0.3)
+    cell = cells.Elman.random(16, 2, gain=1.4, seed=2)
+    inputs = noise(60, 16, 2, size=0.2)
     found = only(dynsys.remedies(cell, inputs), "floss")
-    assert found.after < 0.8 * found.before
+    assert found.after < 0.5 * found.before
     assert found.agrees
     old, new = found.also["log10 of the condition number"]
     assert old > 6
