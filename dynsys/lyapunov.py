@@ -145,8 +145,9 @@ def lyapunov_spectrum(
         k: how many; None is all for n <= 256, else 32.
         steps: averaged over (default 2000, or what `inputs` leaves). discard: steps taken first while the state
             settles and the frame aligns (default 500, or a tenth of `inputs`).
-        seed: of the random start frames. drive: what the inputs are, in words, for the result (an exponent of a driven
-            network means little without it). step_duration: seconds per step, adds times in ms.
+        seed: of the random start frames, and of the push off a default start that is an unstable fixed point.
+        drive: what the inputs are, in words, for the result (an exponent of a driven network means little without it).
+        step_duration: seconds per step, adds times in ms.
         progress: called with (steps done, steps in all, message).
 
     Returns: LyapunovSpectrum, nats per step (divide by log 2 for bits).
@@ -164,26 +165,34 @@ def lyapunov_spectrum(
         count = 0 if driving is None else driving.shape[1]
         drive = "autonomous, zero input" if not count else f"driven by {count} given sequence{'s' * (count > 1)}"
     with one_blas_thread():
+        if _is_linear(f, state, driving):
+            way = "the map is linear: exponents are log|eigenvalues| of its Jacobian along every orbit, to rounding"
+            found = _of_eigenvalues(f, state, driving, k, steps, discard, seed, drive, way)
+            return replace(found, step_duration=step_duration)
         settled = orbit_columns(f, state, None if driving is None else driving[: discard // 2], discard // 2)[-1]
         if not np.isfinite(settled).all():
             raise AnalysisError("the orbit runs off to infinity: an unbounded orbit has no Lyapunov exponents.")
         rest = None if driving is None else driving[discard // 2 :]
         at_rest = _fixed_point(f, settled, rest)
-        pushed: tuple[str, ...] = ()
+        notes: tuple[str, ...] = ()
         if at_rest is not None and start is None and _repelling(f, at_rest, rest):
             # The default start happens to be an unstable fixed point, where no real orbit stays.
-            pushed = ("the default start is an unstable fixed point: the orbit starts a random 10^-3 away from it",)
             away = settled + 1e-3 * seeds.generator(seed).standard_normal(settled.shape)
-            settled = orbit_columns(f, away, None if driving is None else driving[: discard // 2], discard // 2)[-1]
-            at_rest = _fixed_point(f, settled, rest)
+            left = orbit_columns(f, away, None if driving is None else driving[: discard // 2], discard // 2)[-1]
+            if np.isfinite(left).all():
+                notes = ("the default start is an unstable fixed point: the orbit starts a random 10^-3 away from it",)
+                settled, at_rest = left, _fixed_point(f, left, rest)
+            else:
+                notes = ("the default start is an unstable fixed point; what leaves it runs off to infinity",)
         if at_rest is not None:
-            found = _of_fixed_point(f, at_rest, rest, k, steps, discard, seed, drive)
-            return replace(found, step_duration=step_duration)
+            way = "the orbit settles at a fixed point: exponents are log|multipliers| there, to rounding"
+            found = _of_eigenvalues(f, at_rest, rest, k, steps, discard, seed, drive, way)
+            return replace(found, step_duration=step_duration, notes=(*notes, *found.notes))
         align = discard - discard // 2
         run = small_run(f, settled, rest, k, align, steps, seed, progress) or Run(
             f, settled, rest, k, align, steps, seed, progress, first=discard // 2
         )
-        found = _of_run(f, run, rest, k, steps, discard, seed, drive, list(pushed))
+        found = _of_run(f, run, rest, k, steps, discard, seed, drive, list(notes))
         return replace(found, step_duration=step_duration)
 
 
@@ -235,15 +244,24 @@ def _repelling(f: Map, state: Array, driving: Array | None) -> bool:
     return bool((np.abs(np.linalg.eigvals(jacobians[0])) > 1.0 + 1e-9).any())
 
 
-def _of_fixed_point(
-    f: Map, state: Array, driving: Array | None, k: int, steps: int, discard: int, seed: int, drive: str
+def _is_linear(f: Map, state: Array, driving: Array | None) -> bool:
+    """Whether the equations show that the Jacobian is the same at every state."""
+    if f.period > 1:
+        return False
+    two = np.repeat(state[:, :1], 2, axis=1)
+    input = np.zeros((f.input_size, 1)) if driving is None or not len(driving) else driving[0, :1].T
+    return f.linearize_columns(two, input).steps().same_everywhere()
+
+
+def _of_eigenvalues(
+    f: Map, state: Array, driving: Array | None, k: int, steps: int, discard: int, seed: int, drive: str, method: str
 ) -> LyapunovSpectrum:
-    """At a fixed point the exponents are log|multipliers|, exactly."""
+    """Where every step has the same Jacobian the exponents are log|eigenvalues|, exactly."""
     stretch = next(jacobians_along(f, state, driving, 1))
     dense = stretch.jacobians
-    values = np.abs(np.linalg.eigvals(dense[0]))
+    moduli, errors = _eigenvalues(dense[0])
     with np.errstate(divide="ignore"):
-        spectra = -np.sort(-np.log(values), axis=1)
+        spectra = np.log(moduli)
     lost = np.zeros(len(spectra), dtype=np.int64)
     for b, spectrum in enumerate(spectra):
         rank = RankLoss(f.state_size)
@@ -259,7 +277,7 @@ def _of_fixed_point(
         notes.append(f"{len(below)} exponents are below rounding: they are known to be small, not how small")
     return LyapunovSpectrum(
         exponents=mean[:k],
-        standard_errors=np.maximum(spread_error(spectra), f.state_size * EPS)[:k],
+        standard_errors=np.maximum(spread_error(spectra), errors.max(axis=0))[:k],
         by_sequence=spectra[:, :k],
         halves=np.stack([mean[:k], mean[:k]]),
         running=mean[np.newaxis, :k],
@@ -277,9 +295,29 @@ def _of_fixed_point(
         map_name=f.name,
         input=constant_input(f, driving),
         drive=drive,
-        method="the orbit settles at a fixed point: exponents are log|multipliers| there, to rounding",
+        method=method,
         notes=tuple(notes),
     )
+
+
+def _eigenvalues(matrices: Array) -> tuple[Array, Array]:
+    """Moduli (B, n), largest first, and the errors of their logarithms by rounding, for matrices (B, n, n).
+
+    To first order an eigenvalue moves by its condition number times eps |J| (left and right vectors, of length one and
+    l^H r = 1 over it), and never by more than about the n-th root of eps |J| (Elsner 1985): the least of both.
+    """
+    n = matrices.shape[-1]
+    values, vectors = np.linalg.eig(matrices)
+    rounding = EPS * np.linalg.norm(matrices, axis=(1, 2))[:, np.newaxis]
+    try:
+        condition = np.linalg.norm(np.linalg.inv(vectors), axis=2)
+    except np.linalg.LinAlgError:  # not enough vectors: Jordan blocks
+        condition = np.full(values.shape, np.inf)
+    with np.errstate(all="ignore"):
+        moved = np.minimum(rounding * condition, rounding ** (1 / n)) / np.abs(values)
+    order = np.argsort(-np.abs(values), axis=1, kind="stable")
+    errors = np.maximum(np.where(np.isfinite(moved), moved, 0.0), n * EPS)
+    return np.take_along_axis(np.abs(values), order, axis=1), np.take_along_axis(errors, order, axis=1)
 
 
 def _of_run(

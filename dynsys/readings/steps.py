@@ -67,6 +67,10 @@ class Steps(ABC):
         """True where the structure shows that no row and no column of any Jacobian is zero; False says nothing."""
         return False
 
+    def same_everywhere(self) -> bool:
+        """True where the structure shows that the Jacobian does not depend on the state; False says nothing."""
+        return False
+
 
 @final
 class DenseSteps(Steps):
@@ -306,6 +310,9 @@ class FormSteps(Steps):
             alive |= {seed for matrix, seed in terms if matrix is None or matrix.any(axis=0).all()}
         return len(alive) == len(self._seeds)
 
+    def same_everywhere(self) -> bool:
+        return self._samples > 1 and all(_is_shared(form) for _, form in self._rows)
+
     def _fortran(self, matrix: Array) -> Array:
         """The matrix in the order in which it is written into the Jacobian."""
         if id(matrix) not in self._kept:
@@ -340,6 +347,14 @@ def _of_samples(factor: Any, at: slice) -> Array:
     """The factors of some samples, (samples or 1, rows or 1)."""
     whole = np.atleast_2d(factor)
     return (whole if whole.shape[1] == 1 else whole[:, at]).T
+
+
+def _is_shared(form: Form) -> bool:
+    """Whether no factor differs from sample to sample."""
+    factors = [t.left for t in form.terms] + [n.left for n in form.nested]
+    factors += [factor for c in form.columns for factor in (c.left, c.right)]
+    shared = all(np.ndim(factor) == 0 or np.shape(factor)[-1] == 1 for factor in factors)
+    return shared and all(_is_shared(n.inner) for n in form.nested)
 
 
 def _writes_once(form: Form) -> bool:

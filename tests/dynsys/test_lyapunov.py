@@ -201,9 +201,36 @@ def test_linear_map_along_an_orbit_has_the_logs_of_its_eigenvalues() -> None:
     """The same by the QR recursion, which a moving orbit needs. Real, well separated eigenvalues converge fast."""
     P = np.array([[1.0, 0.4, -0.2], [0.1, 1.0, 0.3], [0.5, -0.3, 1.0]])
     U = P @ np.diag([1.01, 0.7, -0.3]) @ np.linalg.inv(P)
-    result = dynsys.lyapunov_spectrum(linear(U), P[:, 0], steps=400, discard=100)
+    moving = dynsys.drive(cells.Elman(U=U, W=np.ones((3, 1)), activation="identity"), [[0.1], [-0.2]])
+    result = dynsys.lyapunov_spectrum(moving, P[:, 0], steps=400, discard=100)
     assert "QR" in result.method
     np.testing.assert_allclose(result.exponents, np.log([1.01, 0.7, 0.3]), atol=1e-10)
+
+
+@pytest.mark.parametrize("start", [None, np.full(6, 0.3)])
+def test_a_linear_map_has_exponents_though_its_orbit_runs_off(start: np.ndarray | None) -> None:
+    Q = np.linalg.qr(np.random.default_rng(1).standard_normal((6, 6)))[0]
+    result = dynsys.lyapunov_spectrum(linear(1.5 * Q), start)
+    np.testing.assert_allclose(result.exponents, math.log(1.5), atol=1e-13)
+    assert "linear" in result.method
+    assert result.trusted == 6
+
+
+def test_jordan_blocks_have_the_logarithm_of_their_eigenvalue_within_the_error() -> None:
+    """Growth along an orbit is t 0.9^t: an average over time would be off by log t / t."""
+    P = np.random.default_rng(0).standard_normal((2, 2))
+    for change in (np.eye(2), P):
+        U = change @ np.array([[0.9, 1.0], [0.0, 0.9]]) @ np.linalg.inv(change)
+        result = dynsys.lyapunov_spectrum(linear(U), [1.0, 1.0])
+        assert (np.abs(result.exponents - math.log(0.9)) <= result.standard_errors).all()
+        assert result.standard_errors.max() < 1e-5
+
+
+def test_an_unstable_origin_whose_orbits_run_off_is_a_fixed_point_all_the_same() -> None:
+    """h' = 1.5 h + h^3 leaves floating point from anywhere but zero, which is the default start."""
+    result = dynsys.lyapunov_spectrum(dynsys.as_map(lambda x: 1.5 * x + x**3, 1))
+    np.testing.assert_allclose(result.exponents, [math.log(1.5)], atol=1e-14)
+    assert any("runs off to infinity" in note for note in result.notes)
 
 
 def test_orthogonal_map_scaled_by_g_has_log_g_n_times() -> None:
