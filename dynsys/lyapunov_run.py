@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import numpy as np
@@ -22,9 +23,11 @@ BLOCKS = 20  # batch means behind the standard errors
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
 SMALL = 32  # state size up to which the frames of several sequences are worked on at once
-EVERY_STEP = 16  # state size up to which a QR costs so little that every step has one
-LARGEST_SPAN = 16.0  # nats between the diagonal entries of one R
-WANTED_SPAN = 12.0  # nats; rounding of a QR then leaves about 1e-10 of an exponent
+SPANS = {16: (8.0, 11.0), math.inf: (12.0, 16.0)}
+"""By state size: nats that the growth between two QRs spans on average, and nats that it never does over several steps.
+
+Rounding leaves about 1e-10 of an exponent at 12 nats, 1e-12 at 8: small systems can afford that.
+"""
 CHECKED_TO_THE_END = 32  # state size up to which the second frame always goes all the way
 CHECKED = 20  # beyond it goes along for one in so many steps
 CHEAP = 1e9  # floating-point operations of the second frame that cost nothing to speak of: then it goes all the way
@@ -67,7 +70,8 @@ class Run:
         self._two = True
         self._decompositions = 0
         self._work = 6.0 * n * n * k * steps * self.batch
-        self._rule = QRInterval(WANTED_SPAN, LARGEST_SPAN, adapts=n > EVERY_STEP)
+        wanted, self._limit = next(spans for size, spans in SPANS.items() if n <= size)
+        self._rule = QRInterval(wanted, self._limit)
         self.blocks = np.zeros((BLOCKS, self.batch, k))
         self.block_steps = np.zeros(BLOCKS)
         self._difference = np.zeros((BLOCKS, self.batch, k))
@@ -103,7 +107,7 @@ class Run:
                 i,
                 lengths,
                 exact=sum(lengths) == left,
-                limit=LARGEST_SPAN,
+                limit=self._limit,
                 determinant=whole and closed is None and at >= 0,
             )
             taken = lengths[: len(carried.diagonals)]

@@ -11,6 +11,7 @@ from dynsys.types import Array
 
 MEASURED = 12  # QRs, one at every step, from which the interval is chosen
 LONGEST = 100  # steps
+IN_RANGE = 300.0  # nats by which a frame may grow or shrink between two QRs: floating point holds 700
 PATIENCE = 5  # QRs
 
 
@@ -78,8 +79,8 @@ class QRInterval:
         most = max(span / steps for _, span, steps in self._recent)
         if longer <= LONGEST and most * longer <= self._often:
             mean = np.sum([growth for growth, _, _ in self._recent], axis=0)
-            per_step = float(np.ptp(mean, axis=-1).max(initial=0.0)) / sum(steps for _, _, steps in self._recent)
-            self.steps += per_step * longer <= self._wanted
+            taken = sum(steps for _, _, steps in self._recent)
+            self.steps += longer <= _allowed(mean / taken, self._wanted)
         self._recent = []
 
 
@@ -89,8 +90,7 @@ def _longest(growth: Array, wanted: float, often: float) -> int:
     `growth` (steps, ..., k), nats.
     """
     sums = np.cumsum(growth, axis=0)
-    per_step = float(np.ptp(sums[-1] / len(growth), axis=-1).max(initial=0.0))
-    allowed = LONGEST if per_step * LONGEST <= wanted else max(1, int(wanted / per_step))
+    allowed = _allowed(sums[-1] / len(growth), wanted)
     interval = 1
     while interval < min(allowed, len(growth)):
         longer = interval + 1
@@ -100,3 +100,10 @@ def _longest(growth: Array, wanted: float, often: float) -> int:
             return interval
         interval = longer
     return allowed
+
+
+def _allowed(growth: Array, wanted: float) -> int:
+    """Steps over which a growth (..., k), nats per step, spans at most `wanted` nats and stays in range, at least 1."""
+    span = float(np.ptp(growth, axis=-1).max(initial=0.0))
+    size = float(np.abs(growth).max(initial=0.0))
+    return max(1, int(min(LONGEST, wanted / max(span, wanted / LONGEST), IN_RANGE / max(size, IN_RANGE / LONGEST))))
