@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, final
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,115 +12,20 @@ from dynsys import seeds
 from dynsys.combinators import as_map
 from dynsys.durations import checked_duration
 from dynsys.errors import AnalysisError, InputError
-from dynsys.frames import jacobians_along
 from dynsys.limits import one_blas_thread
-from dynsys.lyapunov_averages import (
-    invariants,
-    running_estimates,
-    sorted_averages,
-    spread,
-    spread_error,
-    sum_rule_residual,
-)
-from dynsys.lyapunov_run import EPS, TINY, Run
+from dynsys.lyapunov_at_rest import fixed_point, is_linear, is_repelling, of_eigenvalues
+from dynsys.lyapunov_averages import invariants, running_estimates, sorted_averages, spread_error, sum_rule_residual
+from dynsys.lyapunov_result import LyapunovSpectrum
+from dynsys.lyapunov_run import EPS, Run
 from dynsys.lyapunov_small import SmallRun, small_run
 from dynsys.maps import Map
 from dynsys.orbits import constant_input, orbit_columns, sequence, start_columns
-from dynsys.rank import RankLoss
-from dynsys.types import Array, ArrayLike, Integers, Progress
+from dynsys.types import Array, ArrayLike, Progress
+
+__all__ = ["LyapunovSpectrum", "lyapunov_spectrum"]
 
 AGREEMENT = 1e-6  # nats per step, to which two random frames must agree
 FULL_SPECTRUM = 256  # state size up to which all exponents are the default
-
-
-@final
-@dataclass(frozen=True, eq=False, kw_only=True)
-class LyapunovSpectrum:
-    """Lyapunov exponents of an orbit, or of a driven orbit given its input (conditional exponents).
-
-    Attributes:
-        exponents: (k,) nats per step, largest first; -inf for directions that are lost exactly.
-        standard_errors: (k,) nats per step, from batch means over time (and the spread over sequences).
-        by_sequence: (sequences, k). halves: (2, k), the estimate over each half of the time.
-        running: (checkpoints, k), the estimate after `running_steps` (checkpoints,) steps: how it converged.
-        kaplan_yorke: dimension, in state dimensions, or None with the reason in `notes`.
-        entropy: sum of the positive exponents, nats per step (an upper bound on the Kolmogorov-Sinai entropy), or None.
-        residual: |sum of exponents - mean log|det J||, nats per step; None for k < n.
-        trusted: leading exponents on which two random frames agree to 1e-6 nats per step.
-        lost: exponents that are -inf by structure.
-        steps, discard, k, n: what was averaged. qr_interval: steps between QR decompositions.
-        input: (m,), the constant input; None where it changes with time (then `drive` says what it is).
-        method: in words, with the drive. notes: reasons and remarks.
-        step_duration: seconds per step, or None.
-    """
-
-    exponents: Array
-    standard_errors: Array
-    by_sequence: Array
-    halves: Array
-    running: Array
-    running_steps: Integers
-    kaplan_yorke: float | None
-    entropy: float | None
-    residual: float | None
-    trusted: int
-    lost: int
-    steps: int
-    discard: int
-    n: int
-    qr_interval: int
-    seed: int
-    map_name: str
-    input: Array | None
-    drive: str
-    method: str
-    notes: tuple[str, ...]
-    step_duration: float | None = None
-
-    @property
-    def spread(self) -> Array:
-        """(k,) standard deviation over the sequences, nats per step; zeros for a single one, and for what is -inf."""
-        return spread(self.by_sequence)
-
-    @property
-    def times(self) -> Array:
-        """(k,) steps in which a difference along each direction changes by a factor e: 1 / |exponent|."""
-        with np.errstate(divide="ignore"):
-            return np.asarray(1.0 / np.abs(self.exponents))
-
-    @property
-    def k(self) -> int:
-        """How many exponents there are here."""
-        return len(self.exponents)
-
-    @property
-    def chaotic(self) -> bool:
-        """Whether the data bear the word: largest exponent positive by 3 errors, over 10^4 steps and in both halves."""
-        if self.steps < 10_000 or not self.k or self.qr_interval == 0:
-            return False  # too short to say, or an orbit at rest
-        leading = min(self.exponents[0], *self.halves[:, 0])
-        return bool(leading - 3 * self.standard_errors[0] > 0)
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields, the spread over sequences, times and the verdict `chaotic`, for JSON."""
-        out = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        out |= {"spread": self.spread, "times": self.times, "chaotic": self.chaotic}
-        return out if self.step_duration is None else out | {"times_ms": 1e3 * self.step_duration * self.times}
-
-    def __str__(self) -> str:
-        lines = [f"{self.map_name}: {self.k} of {self.n} Lyapunov exponents, {self.drive}"]
-        for i, (value, error) in enumerate(zip(self.exponents, self.standard_errors, strict=True)):
-            ms = "" if self.step_duration is None else f"   e-fold in {1e3 * self.step_duration * self.times[i]:.4g} ms"
-            trust = "" if i < self.trusted else "   (untrusted)"
-            lines.append(f"{i:4d}  {value: .6f} +- {error:.1e} nats/step{ms}{trust}")
-        if len(self.by_sequence) > 1:
-            count, spread = len(self.by_sequence), self.spread[0]
-            lines.append(f"over {count} sequences the largest varies by {spread:.1e} nats/step (standard deviation)")
-        residual = "not available for k < n" if self.residual is None else f"{self.residual:.1e} nats/step"
-        lines.append(f"determinant sum-rule residual {residual}; {self.method}")
-        return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
-
-    __repr__ = __str__
 
 
 def lyapunov_spectrum(
@@ -165,28 +70,28 @@ def lyapunov_spectrum(
         count = 0 if driving is None else driving.shape[1]
         drive = "autonomous, zero input" if not count else f"driven by {count} given sequence{'s' * (count > 1)}"
     with one_blas_thread():
-        if _is_linear(f, state, driving):
+        if is_linear(f, state, driving):
             way = "the map is linear: exponents are log|eigenvalues| of its Jacobian along every orbit, to rounding"
-            found = _of_eigenvalues(f, state, driving, k, steps, discard, seed, drive, way)
+            found = of_eigenvalues(f, state, driving, k, steps, discard, seed, drive, way)
             return replace(found, step_duration=step_duration)
         settled = orbit_columns(f, state, None if driving is None else driving[: discard // 2], discard // 2)[-1]
         if not np.isfinite(settled).all():
             raise AnalysisError("the orbit runs off to infinity: an unbounded orbit has no Lyapunov exponents.")
         rest = None if driving is None else driving[discard // 2 :]
-        at_rest = _fixed_point(f, settled, rest)
+        at_rest = fixed_point(f, settled, rest)
         notes: tuple[str, ...] = ()
-        if at_rest is not None and start is None and _repelling(f, at_rest, rest):
+        if at_rest is not None and start is None and is_repelling(f, at_rest, rest):
             # The default start happens to be an unstable fixed point, where no real orbit stays.
             away = settled + 1e-3 * seeds.generator(seed).standard_normal(settled.shape)
             left = orbit_columns(f, away, None if driving is None else driving[: discard // 2], discard // 2)[-1]
             if np.isfinite(left).all():
                 notes = ("the default start is an unstable fixed point: the orbit starts a random 10^-3 away from it",)
-                settled, at_rest = left, _fixed_point(f, left, rest)
+                settled, at_rest = left, fixed_point(f, left, rest)
             else:
                 notes = ("the default start is an unstable fixed point; what leaves it runs off to infinity",)
         if at_rest is not None:
             way = "the orbit settles at a fixed point: exponents are log|multipliers| there, to rounding"
-            found = _of_eigenvalues(f, at_rest, rest, k, steps, discard, seed, drive, way)
+            found = of_eigenvalues(f, at_rest, rest, k, steps, discard, seed, drive, way)
             return replace(found, step_duration=step_duration, notes=(*notes, *found.notes))
         align = discard - discard // 2
         run = small_run(f, settled, rest, k, align, steps, seed, progress) or Run(
@@ -220,104 +125,6 @@ def _how_many(f: Map, k: int | None) -> int:
     if not 1 <= k <= f.state_size:
         raise InputError(f"`k` must be between 1 and the state size {f.state_size}, got {k}.")
     return k
-
-
-def _fixed_point(f: Map, state: Array, driving: Array | None) -> Array | None:
-    """The settled states (n, B) if a constant input holds them at fixed points, to rounding."""
-    if f.period > 1 or (driving is not None and (driving != driving[:1]).any()):
-        return None
-    input = np.zeros((f.input_size, 1)) if driving is None else driving[0].T if len(driving) else None
-    if input is None:
-        return None
-
-    def at_rest(x: Array) -> bool:
-        with np.errstate(all="ignore"):  # a state that runs off is not at rest
-            return bool((np.abs(f.advance(x, input) - x) <= 1e-13 * (1.0 + np.abs(x))).all())
-
-    # What has decayed to nothing is zero: at exactly zero the equations show what rank is lost there.
-    cleaned = np.where(np.abs(state) < 1e-15, 0.0, state)
-    return cleaned if at_rest(cleaned) else state if at_rest(state) else None
-
-
-def _repelling(f: Map, state: Array, driving: Array | None) -> bool:
-    jacobians = next(jacobians_along(f, state, driving, 1)).jacobians
-    return bool((np.abs(np.linalg.eigvals(jacobians[0])) > 1.0 + 1e-9).any())
-
-
-def _is_linear(f: Map, state: Array, driving: Array | None) -> bool:
-    """Whether the equations show that the Jacobian is the same at every state."""
-    if f.period > 1:
-        return False
-    two = np.repeat(state[:, :1], 2, axis=1)
-    input = np.zeros((f.input_size, 1)) if driving is None or not len(driving) else driving[0, :1].T
-    return f.linearize_columns(two, input).steps().same_everywhere()
-
-
-def _of_eigenvalues(
-    f: Map, state: Array, driving: Array | None, k: int, steps: int, discard: int, seed: int, drive: str, method: str
-) -> LyapunovSpectrum:
-    """Where every step has the same Jacobian the exponents are log|eigenvalues|, exactly."""
-    stretch = next(jacobians_along(f, state, driving, 1))
-    dense = stretch.jacobians
-    moduli, errors = _eigenvalues(dense[0])
-    with np.errstate(divide="ignore"):
-        spectra = np.log(moduli)
-    lost = np.zeros(len(spectra), dtype=np.int64)
-    for b, spectrum in enumerate(spectra):
-        rank = RankLoss(f.state_size)
-        rank.watch(dense[:1, b], None if stretch.lost is None else stretch.lost[:1, b])
-        lost[b] = rank.lost
-        spectrum[f.state_size - rank.lost :] = -np.inf
-    mean = spectra.mean(axis=0)
-    log_det = float(np.linalg.slogdet(dense[0])[1].mean()) if not lost.any() else -math.inf
-    dimension, entropy, notes = invariants(mean, f.state_size)
-    floor = math.log(f.state_size * EPS * max(float(np.linalg.norm(dense[0], 2, axis=(1, 2)).max()), TINY))
-    below = np.flatnonzero((mean < floor) & np.isfinite(mean))
-    if len(below):
-        notes.append(f"{len(below)} exponents are below rounding: they are known to be small, not how small")
-    return LyapunovSpectrum(
-        exponents=mean[:k],
-        standard_errors=np.maximum(spread_error(spectra), errors.max(axis=0))[:k],
-        by_sequence=spectra[:, :k],
-        halves=np.stack([mean[:k], mean[:k]]),
-        running=mean[np.newaxis, :k],
-        running_steps=np.array([steps]),
-        kaplan_yorke=dimension,
-        entropy=entropy,
-        residual=sum_rule_residual(mean, log_det) if k == f.state_size and not len(below) else None,
-        trusted=min(k, int(below[0])) if len(below) else k,
-        lost=int(lost.max()),
-        steps=steps,
-        discard=discard,
-        n=f.state_size,
-        qr_interval=0,
-        seed=seed,
-        map_name=f.name,
-        input=constant_input(f, driving),
-        drive=drive,
-        method=method,
-        notes=tuple(notes),
-    )
-
-
-def _eigenvalues(matrices: Array) -> tuple[Array, Array]:
-    """Moduli (B, n), largest first, and the errors of their logarithms by rounding, for matrices (B, n, n).
-
-    To first order an eigenvalue moves by its condition number times eps |J| (left and right vectors, of length one and
-    l^H r = 1 over it), and never by more than about the n-th root of eps |J| (Elsner 1985): the least of both.
-    """
-    n = matrices.shape[-1]
-    values, vectors = np.linalg.eig(matrices)
-    rounding = EPS * np.linalg.norm(matrices, axis=(1, 2))[:, np.newaxis]
-    try:
-        condition = np.linalg.norm(np.linalg.inv(vectors), axis=2)
-    except np.linalg.LinAlgError:  # not enough vectors: Jordan blocks
-        condition = np.full(values.shape, np.inf)
-    with np.errstate(all="ignore"):
-        moved = np.minimum(rounding * condition, rounding ** (1 / n)) / np.abs(values)
-    order = np.argsort(-np.abs(values), axis=1, kind="stable")
-    errors = np.maximum(np.where(np.isfinite(moved), moved, 0.0), n * EPS)
-    return np.take_along_axis(np.abs(values), order, axis=1), np.take_along_axis(errors, order, axis=1)
 
 
 def _of_run(
