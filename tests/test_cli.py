@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
@@ -516,6 +517,33 @@ def test_a_report_that_cannot_be_written_is_refused(out: str, elsewhere: Path) -
     assert (elsewhere / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("work", "command"),
+    [
+        ("dynsys.reporting.study.run_study", [*REPORT, "--out", "/proc/none"]),
+        ("dynsys.reporting.study.run_study", [*REPORT, "--out", "taken"]),
+        ("dynsys.reporting.graph_report.run_graph_study", ["propagate", "net.csv", "--out", "/proc/none"]),
+        ("dynsys.lyapunov_spectrum", ["lyapunov", MODEL, "--plot", "/proc/none.svg"]),
+        ("dynsys.gradient_spectrum", ["gradients", MODEL, "--plot", "/proc/none.svg"]),
+        ("dynsys.random_networks_measured.gain_sweep", ["mean-field", "--out", "/proc/none.svg"]),
+        ("dynsys.find_fixed_points", ["fixed-points", MODEL, "--out", "/proc/none.npz"]),
+        ("dynsys.find_fixed_points", ["fixed-points", MODEL, "--plots", "/proc/none"]),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    work: str, command: list[Any], elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for the superuser, whom permissions do not stop: /proc takes no files, and a folder is no file."""
+    (elsewhere / "net.csv").write_text("a,b\nb,c\n")
+    (elsewhere / "taken" / "report.json").mkdir(parents=True)
+    module, name = work.rsplit(".", 1)
+    started: list[str] = []
+    monkeypatch.setattr(importlib.import_module(module), name, lambda *_, **__: started.append(work))
+    assert "cannot write" in refused(dynsys_(*command))
+    assert not started
+    assert sorted(p.name for p in elsewhere.iterdir()) == ["net.csv", "taken"]
+
+
 @pytest.mark.parametrize("out", [".", "file/inside.npz", "missing/points.npz"])
 def test_points_that_cannot_be_saved_are_refused(out: str, elsewhere: Path) -> None:
     (elsewhere / "file").write_text("mine")
@@ -633,7 +661,7 @@ def test_mean_field_beside_networks_that_were_drawn() -> None:
     assert Path("f.svg").read_text(encoding="utf-8").count("<path") > 5
     assert "diverges" in ran("mean-field", "--gains", "1.5", "--bias", "1", "--activation", "relu").stdout
     assert "numbers with commas" in refused(dynsys_("mean-field", "--gains", "a"))
-    assert "picture" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "nowhere/f.svg"))
+    assert "no folder 'nowhere'" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "nowhere/f.svg"))
     assert "picture" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "f.doc"))
 
 

@@ -51,13 +51,18 @@ def _picture(context: click.Context, parameter: click.Parameter, value: Path | N
     return value
 
 
-plot_option = click.option(
-    "--plot",
-    type=click.Path(path_type=Path),
-    callback=_picture,
-    metavar="FILE.svg",
-    help="Also draw it (svg, png or pdf).",
-)
+def picture_option(name: str) -> Callable[[Any], Any]:
+    """An option that names a picture to be drawn; refused at once if it cannot be written."""
+    return click.option(
+        name,
+        type=click.Path(path_type=Path),
+        callback=_picture,
+        metavar="FILE.svg",
+        help="Also draw it (svg, png or pdf).",
+    )
+
+
+plot_option = picture_option("--plot")
 
 
 def _longest(context: click.Context, parameter: click.Parameter, value: int) -> int:
