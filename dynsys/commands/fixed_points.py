@@ -21,6 +21,7 @@ from dynsys.commands.common import (
     trials_option,
     vector,
 )
+from dynsys.commands.models import box_option, given_box
 from dynsys.errors import InputError
 from dynsys.jsonable import dumps
 
@@ -36,6 +37,7 @@ from dynsys.jsonable import dumps
     "--starts", default=1024, show_default=True, type=click.IntRange(min=0), help="Uniform starts in the reachable box."
 )
 @click.option("--tol", default=1e-12, show_default=True, help="Largest residual, relative to 1 + max|x|.")
+@box_option
 @cycles_option
 @duration_option
 @click.option(
@@ -82,7 +84,7 @@ def fixed_points(
         out,
         {
             "model": None if source is None else source.sha256, "name": f.name, "module": module, "seed": seed,
-            "starts": starts, "tol": tol, "trials": None if given is None else _digest(given),
+            "box": given_box(), "starts": starts, "tol": tol, "trials": None if given is None else _digest(given),
             "step_duration": step_duration, "certify": certify, "dynsys": dynsys.__version__,
         },
     )  # fmt: skip
