@@ -143,7 +143,7 @@ class Attractors:
         header = ["#", "kind", "period", "listed", "basin (95 %)", "largest exponent"]
         lines = [f"{self.map_name}: {len(self)} attractor{'s' * (len(self) != 1)}, {self.method}"]
         lines += [aligned(header, rows)] if rows else []
-        lines += [f"{100 * self.unbounded:.1f} % of the starts ran off."] if self.unbounded else []
+        lines += [f"{100 * self.unbounded:.1f} % of the starts ran off to infinity."] if self.unbounded else []
         lines += [f"#{i}: {a.note}." for i, a in enumerate(self.attractors) if a.note]
         if self.unvisited:
             lines.append(f"Stable fixed points that drew in no start: {', '.join(map(str, self.unvisited))}.")

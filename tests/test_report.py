@@ -177,6 +177,7 @@ def test_good_and_grave_findings_do_not_contradict_each_other(name: str) -> None
     for one, other in [
         ("exploding-gradients", "gradients-reach"),
         ("all-orbits-settle", "orbits-not-at-rest"),
+        ("all-orbits-settle", "orbits-diverge"),
         ("all-orbits-settle", "no-stable-fixed-point"),
         ("contracting", "expanding"),
         ("contracting", "chaotic"),
@@ -261,7 +262,21 @@ def test_memories_in_stable_two_cycles_are_seen() -> None:
 def test_an_orbit_that_runs_off_has_no_exponents_and_the_reason_is_given() -> None:
     assert "infinity" in finding("running off", "analysis-failed").meaning
     assert "lyapunov" not in reported("running off").document.data
-    assert finding("running off", "orbits-not-at-rest").value == 1.0
+    said = finding("running off", "orbits-diverge")
+    assert (said.value, said.severity, said.title) == (1.0, "warning", "Every orbit runs off to infinity")
+    assert "orbits-not-at-rest" not in ids("running off")
+    assert "every orbit runs off to infinity" in reported("running off").verdict
+
+
+def test_shares_that_run_off_and_that_stay_are_both_in_the_verdict() -> None:
+    """Of the box (-2, 2) around the Hénon attractor a part runs off; h' = tanh(2 h) is bounded."""
+    said = finding("henon", "orbits-diverge")
+    assert 0.3 < said.value < 0.8
+    low, high = said.uncertainty
+    assert low < said.value < high
+    assert f"{100 * said.value:.1f} % of orbits run off to infinity" in reported("henon").verdict
+    assert "% of orbits end on a chaotic set" in reported("henon").verdict
+    assert "orbits-diverge" not in ids("pitchfork")
 
 
 def test_transient_growth_of_a_map_that_is_not_normal() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dynsys.basins import wilson
 from dynsys.reporting.document import Finding
 from dynsys.reporting.figures import state_speeds
 from dynsys.reporting.study import Study
@@ -80,8 +81,12 @@ def resting(study: Study) -> Iterator[Finding]:
             shown="0 attractors" + (f" among {len(points)}" if len(points) else ""),
             method=result.method,
             meaning=(
-                "At this input the network does not come to rest at any listed point: it keeps its state in "
-                "cycles, drifts, or moves chaotically."
+                "At this input the network does not come to rest at any listed point: "
+                + (
+                    "every orbit that was followed runs off to infinity."
+                    if study.attractors.unbounded == 1.0
+                    else "it keeps its state in cycles, drifts, or moves chaotically."
+                )
             ),
             advice="See where orbits end below, and the Lyapunov exponents; try another constant input with `--input`.",
             section="fixed-points",
@@ -265,14 +270,32 @@ def settling(study: Study) -> Iterator[Finding]:
             advice="See the section on cycles for what they are and how stable they are.",
             section="attractors",
         )
-    if basins.elsewhere > 0:
+    away = study.attractors.unbounded
+    if away:
+        yield Finding(
+            id="orbits-diverge",
+            severity="warning",
+            title=f"{'Every orbit runs' if away == 1.0 else f'{percent(away)} of orbits run'} off to infinity",
+            value=away,
+            uncertainty=wilson(np.array(round(away * basins.n_starts)), basins.n_starts),
+            shown=f"{round(away * basins.n_starts)} of {basins.n_starts} orbits passed 10⁸ in size",
+            method=method,
+            meaning="Nothing in the equations bounds the state, and from these starts it grows without end.",
+            advice=(
+                "Lower the recurrent weights or bound the activation, if the network is to run freely. Starts far "
+                "from the states in use count too: `--box` says where to look."
+            ),
+            section="attractors",
+        )
+    unknown = study.attractors.share("unresolved")
+    if unknown > 0:
         yield Finding(
             id="orbits-not-at-rest",
             severity="info",
-            title=f"Where {percent(basins.elsewhere)} of orbits end is not known after {basins.steps} steps",
-            value=basins.elsewhere,
+            title=f"Where {percent(unknown)} of orbits end is not known after {basins.steps} steps",
+            value=unknown,
             uncertainty=None,
-            shown=f"{round(basins.elsewhere * basins.n_starts)} of {basins.n_starts} orbits",
+            shown=f"{round(unknown * basins.n_starts)} of {basins.n_starts} orbits",
             method=method,
             meaning=_unknown_ends(study),
             advice="The reasons stand below the table of attractors.",
@@ -295,8 +318,7 @@ def settling(study: Study) -> Iterator[Finding]:
 
 
 def _unknown_ends(study: Study) -> str:
-    parts = [f"{percent(study.attractors.unbounded)} of the starts ran off"] if study.attractors.unbounded else []
-    parts += [f"{percent(a.fraction)}: {a.note}" for a in study.attractors.attractors if a.kind == "unresolved"]
+    parts = [f"{percent(a.fraction)}: {a.note}" for a in study.attractors.attractors if a.kind == "unresolved"]
     return "; ".join(parts) + "."
 
 

@@ -26,7 +26,7 @@ def attractors_section(study: Study, figures: dict[str, Figure]) -> Section:
     if len(met):
         blocks.append(_attractors_table(study))
     if met.unbounded:
-        blocks.append(Paragraph(f"{percent(met.unbounded)} of the starts ran off."))
+        blocks.append(Paragraph(f"{percent(met.unbounded)} of the starts ran off to infinity."))
     if met.unvisited:
         rows = ", ".join(str(i + 1) for i in met.unvisited[:20]) + ", …" * (len(met.unvisited) > 20)
         blocks.append(Paragraph(f"Stable fixed points that drew in no start: {rows}."))
