@@ -203,29 +203,49 @@ def undecided(study: Study) -> Iterator[Finding]:
 
 
 def slow_modes(study: Study) -> Iterator[Finding]:
-    """Modes that last about as long as a trial: directions along which the network integrates."""
+    """Modes that take about as long as a trial to change: directions along which the network integrates."""
     points = study.fixed_points.points
     longest = study.trials.length if study.trials is not None else 100
     moduli = np.abs(points.multipliers)
-    lasting = np.abs(points.time_constants) >= max(10.0, 0.5 * longest)
-    count = int(lasting.sum())
+    slow = np.abs(points.time_constants) >= max(10.0, 0.5 * longest)
+    count = int(slow.sum())
     if not count:
         return
-    k, i = np.unravel_index(int(np.abs(np.where(lasting, moduli, 9.0) - 1.0).argmin()), moduli.shape)
+    open_ = slow & (np.abs(moduli - 1.0) <= 2.0 * points.multiplier_errors)  # to first order only
+    growing = int((slow & ~open_ & (moduli > 1.0)).sum())
+    k, i = np.unravel_index(int(np.abs(np.where(slow, moduli, 9.0) - 1.0).argmin()), moduli.shape)
     tau, modulus, error = points.time_constants[k, i], moduli[k, i], points.multiplier_errors[k, i]
     yield Finding(
         id="slow-modes",
         severity="info",
-        title=f"{plural(count, 'slow mode')}, lasting half a trial or longer",
+        title=f"{plural(count, 'slow mode')}: {_how_slow(count, growing, int(open_.sum()))}",
         value=float(tau),
         uncertainty=float(error * tau * tau),
-        shown=f"slowest: τ = {number(float(tau), 3)} steps (|μ| = {modulus:.6f}) at fixed point {k + 1}",
+        shown=f"slowest: |μ| = {modulus:.6f}, {_pace(float(tau), bool(open_[k, i]))}, at fixed point {k + 1}",
         method="Multipliers of the fixed points, τ = −1/ln |μ|.",
         meaning="Along such a mode the state hardly moves by itself: the network integrates there, close to a line or "
-        "plane of resting states.",
+        "plane of resting states."
+        + " What lies along a growing mode is not lost but driven away: it doubles in 0.69 |τ|."
+        * (growing > 0),
         advice="See which inputs drive the mode and which outputs show it, in the section on what is integrated.",
         section="modes",
     )
+
+
+def _how_slow(count: int, growing: int, open_: int) -> str:
+    """What that many slow modes do, and for how long."""
+    kinds = {"decaying": count - growing - open_, "growing": growing, "neither within rounding": open_}
+    there = [kind if n == count else f"{n} {kind}" for kind, n in kinds.items() if n]
+    return f"{', '.join(there)}, by a factor e in half a trial or longer"
+
+
+def _pace(tau: float, undecided: bool) -> str:
+    """In how many steps a mode of this time constant decays, or grows."""
+    if undecided:
+        return "neither decay nor growth within rounding"
+    if tau > 0:
+        return f"decays by a factor e in {number(tau, 3)} steps"
+    return f"grows by a factor e in {number(-tau, 3)} steps, doubles in {number(-tau * math.log(2), 3)}"
 
 
 def slow_points(study: Study) -> Iterator[Finding]:

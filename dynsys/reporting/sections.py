@@ -16,7 +16,7 @@ from dynsys.reporting.portrait_sections import attractors_section, manifolds_sec
 from dynsys.reporting.remedies_section import remedies_section
 from dynsys.reporting.spectra_sections import gradients_section, lyapunov_section
 from dynsys.reporting.study import Study
-from dynsys.reporting.wording import even, multiplier, number, percent, plural, small
+from dynsys.reporting.wording import even, multiplier, number, percent, plural, small, time_constant
 from dynsys.stability import TransientGrowth
 from dynsys.tables import completeness_text
 
@@ -168,10 +168,9 @@ def _stability(study: Study, figures: dict[str, Figure]) -> Section:
     points = study.fixed_points.points
     blocks: list[Block] = [
         Paragraph(
-            "A multiplier $\\mu$ multiplies its mode at every step: inside the unit circle the mode decays with "
-            "the time "
-            "constant $\\tau = -1/\\ln|\\mu|$, outside it grows, and its angle turns it once in "
-            "$2\\pi/|\\operatorname{arg}\\mu|$ steps."
+            "A multiplier $\\mu$ multiplies its mode at every step: inside the unit circle the mode decays by "
+            "a factor e in $\\tau = -1/\\ln|\\mu|$ steps, outside it grows by one in $1/\\ln|\\mu|$, and its angle "
+            "turns it once in $2\\pi/|\\operatorname{arg}\\mu|$ steps."
         )
     ]
     if "multipliers" in figures:
@@ -195,13 +194,13 @@ def _time_table(study: Study) -> Table:
             str(i + 1),
             points.kinds[i],
             f"{np.abs(points.multipliers[i, 0]):.6f}",
-            even(tau),
+            time_constant(tau),
             even(turn) if math.isfinite(turn) else "–",
             f"{points.henrici[i]:.2f}",
             _growth_text(growth),
         ]
         if duration is not None:
-            row.insert(4, even(1e3 * duration * tau))
+            row.insert(4, time_constant(1e3 * duration * tau))
         rows.append(tuple(row))
     return Table(
         caption="The slowest or most unstable mode of each fixed point, and how far its Jacobian is from normal.",
@@ -209,10 +208,9 @@ def _time_table(study: Study) -> Table:
         rows=tuple(rows),
         align="ll" + "r" * (len(header) - 2),
         note=(
-            f"The errors of $|\\mu|$ are at most {small(worst)}. Negative time constants: the mode grows by a "
-            "factor e in that "
-            "many steps. Non-normality: Henrici's departure, 0 normal, towards 1 strongly non-normal. Growth: the "
-            "largest "
+            f"The errors of $|\\mu|$ are at most {small(worst)}. $\\tau$: the mode decays, or grows where it says so, "
+            "by a factor e in that many steps; it doubles in 0.69 of them. Non-normality: Henrici's departure, 0 "
+            "normal, towards 1 strongly non-normal. Growth: the largest "
             "$|J^k|_2$ above 1 and the step where it is reached; none if perturbations only shrink."
         ),
     )
