@@ -234,9 +234,11 @@ def slow_modes(study: Study) -> Iterator[Finding]:
 
 def _how_slow(count: int, growing: int, open_: int) -> str:
     """What that many slow modes do, and for how long."""
-    kinds = {"decaying": count - growing - open_, "growing": growing, "neither within rounding": open_}
+    kinds = {"decaying": count - growing - open_, "growing": growing}
     there = [kind if n == count else f"{n} {kind}" for kind, n in kinds.items() if n]
-    return f"{', '.join(there)}, by a factor e in half a trial or longer"
+    said = [f"{', '.join(there)}, by a factor e in half a trial or longer"] if there else []
+    still = "" if open_ == count else f"{open_} "
+    return "; ".join(said + [f"{still}neither decaying nor growing within rounding"] * (open_ > 0))
 
 
 def _pace(tau: float, undecided: bool) -> str:
