@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shlex
 import subprocess
 import sys
@@ -554,6 +555,52 @@ def test_points_that_cannot_be_saved_are_refused(out: str, elsewhere: Path) -> N
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
 def test_a_full_disk_is_said() -> None:
     assert "No space left" in refused(dynsys_("fixed-points", MODEL, *QUICK, "--out", "/dev/full"))
+
+
+# what a program that reads the JSON has to know
+
+
+@pytest.fixture
+def altered(tmp_path: Path) -> str:
+    """Trials whose recorded states another network made."""
+    with np.load(TRIALS) as file:
+        np.savez(tmp_path / "t.npz", inputs=file["inputs"][:3, :12], hidden=file["hidden"][:3, :12] + 0.5)
+    return str(tmp_path / "t.npz")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["lyapunov", MODEL, "-k", 1, "--steps", 20],
+        ["gradients", MODEL, "--lags", 5, "-k", 1],
+        ["worst-case", MODEL],
+        ["remedies", MODEL],
+        ["fixed-points", MODEL, *QUICK],
+        ["fixed-points", MODEL, *QUICK, "--input", "0,0,0", "--input", "1,0,0"],
+    ],
+)
+def test_states_that_are_not_reproduced_are_in_the_json(command: list[Any], altered: str) -> None:
+    result = ran(*command, "--trials", altered, "--json", "-q")
+    (said,) = strict(result.stdout)["warnings"]
+    assert re.search(r"recorded states are not reproduced \(off by up to 0\.[45]\d?\)", said)
+    assert said in result.stderr
+
+
+def test_without_a_warning_there_is_no_such_key() -> None:
+    result = ran("gradients", MODEL, "--trials", TRIALS, "--lags", 5, "-k", 1, "--json", "-q")
+    assert "warnings" not in strict(result.stdout)
+    assert result.stderr == ""
+
+
+def test_lags_beyond_the_trials_are_named_and_the_others_computed() -> None:
+    result = ran("gradients", MODEL, "--trials", TRIALS, "--lags", "5,64,500,600", "-k", 1, "--json", "-q")
+    data = strict(result.stdout)
+    assert data["lags"] == [5, 64]
+    assert data["warnings"] == ["trials have 64 steps: lags 500, 600 left out."]
+    assert data["warnings"][0] in result.stderr
+    message = refused(dynsys_("gradients", MODEL, "--trials", TRIALS, "--lags", "65,500"))
+    assert "64 steps" in message
+    assert "65, 500" in message
 
 
 # as a real process

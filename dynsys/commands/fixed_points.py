@@ -20,6 +20,7 @@ from dynsys.commands.common import (
     show,
     trials_option,
     vector,
+    with_warnings,
 )
 from dynsys.commands.models import box_option, given_box
 from dynsys.errors import InputError
@@ -176,6 +177,6 @@ def _show(portraits: list[Any], as_json: bool) -> None:
         show(portraits[0], as_json)
     elif as_json:
         name = portraits[0].fixed_points.map_name
-        click.echo(dumps({"model": name, "changes": changes(portraits), "portraits": portraits}))
+        click.echo(dumps(with_warnings({"model": name, "changes": changes(portraits), "portraits": portraits})))
     else:
         click.echo(changes_text(portraits))

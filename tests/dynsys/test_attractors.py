@@ -75,6 +75,14 @@ def test_orbits_that_leave_slowly_are_said_to_leave(gain: float) -> None:
     assert found.unbounded == 1.0
 
 
+def test_exponents_are_shown_with_their_errors_where_they_have_one() -> None:
+    """That of a stable point is the logarithm of its multiplier; that of chaos is measured."""
+    henon = met(plane(lambda x: [1 - 1.4 * x[0] ** 2 + x[1], 0.3 * x[0]], -0.5, 0.5), n_starts=16, steps=300)
+    value, error = henon[0].exponents[0], henon[0].exponent_errors[0]
+    assert f"{value:.4g} +- {error:.1g}" in str(henon)
+    assert "+-" not in str(met(cells.Elman(U=[[0.5]]), n_starts=8))
+
+
 def test_delayed_logistic_is_chaotic_at_2_27_and_a_circle_at_2_05() -> None:
     def delayed(r: float) -> dynsys.Map:
         return plane(lambda x: [r * x[0] * (1 - x[1]), x[0]], 0.3, 0.6)
