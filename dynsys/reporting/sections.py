@@ -12,6 +12,7 @@ from dynsys.reporting.certificates_section import certificates_section
 from dynsys.reporting.cycles_section import cycles_section
 from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Section, Table
 from dynsys.reporting.exact_section import exact_section
+from dynsys.reporting.function_equations import DIGITS, function_equations
 from dynsys.reporting.portrait_sections import attractors_section, manifolds_section
 from dynsys.reporting.remedies_section import remedies_section
 from dynsys.reporting.spectra_sections import gradients_section, lyapunov_section
@@ -95,10 +96,21 @@ def _model(study: Study) -> Section:
             )
         )
     else:
-        blocks.append(Paragraph(f"{study.f.name}: a function of {study.f.state_size} state variables, given as code."))
-    parts = [f"`{name}` {rows.start} to {rows.stop - 1}" for name, rows in study.f.blocks]
+        blocks += _function(study.f)
+    parts = [f"`{name}` {rows.start}" + f" to {rows.stop - 1}" * (rows.stop - rows.start > 1) for name, rows in study.f.blocks]
     blocks.append(Paragraph(f"State variables, in order: {', '.join(parts)}."))
     return Section("model", "The model", tuple(blocks))
+
+
+def _function(f: Map) -> list[Block]:
+    lines = function_equations(f)
+    named = "A function" if f.name == "a function" else f"{f.name}: a function"
+    said = f"{named} of {plural(f.state_size, 'state variable')}, given as code"
+    if not lines:
+        return [Paragraph(f"{said}.")]
+    driven = ", $u$ the input" if f.input_size else ""
+    note = f"The prime marks the next state{driven}. Numbers are shown to {DIGITS} digits."
+    return [Paragraph(f"{said}, which does:"), *(Equation(line) for line in lines), Paragraph(note)]
 
 
 def _fixed_points(study: Study, figures: dict[str, Figure]) -> Section:
