@@ -13,7 +13,7 @@ from dynsys.treatment.remedy import Remedy
 TIED = {
     "vanishing-gradients": (
         "forget-bias", "forget-bias-single", "output-bias", "orthogonal-weights", "identity-relu", "unsaturate",
-        "residual-connections",
+        "layer-norm", "residual-connections",
     ),
     "exploding-gradients": ("clip-gradients", "critical-gain", "clip-singular-values"),
     "chaotic": ("critical-gain", "force-sparsely"),
