@@ -11,7 +11,8 @@ from dynsys.durations import checked_duration
 from dynsys.errors import AnalysisError, InputError
 from dynsys.treatment.chaos_rules import critical, forcing_interval
 from dynsys.treatment.flossing_rule import flossing
-from dynsys.treatment.gate_rules import forget_bias, output_bias, single_forget_bias
+from dynsys.treatment.gate_rules import forget_bias, single_forget_bias
+from dynsys.treatment.half_open_rule import half_open
 from dynsys.treatment.identity_rule import identity_relu
 from dynsys.treatment.layer_norm_rule import layer_norm
 from dynsys.treatment.layer_rules import residual
@@ -19,6 +20,7 @@ from dynsys.treatment.loss_rules import clipping, truncation
 from dynsys.treatment.patient import QUICK, WHOLE, Patient
 from dynsys.treatment.remedy import Remedies, Remedy, Skipped
 from dynsys.treatment.saturation_rule import saturation
+from dynsys.treatment.split_rules import h_detach, output_bias
 from dynsys.treatment.sum_rule import budget
 from dynsys.treatment.task import Task
 from dynsys.treatment.weight_rules import clipped_singular_values, critical_gain, orthogonal
@@ -29,9 +31,11 @@ RULES = (
     critical,
     clipping,
     truncation,
+    half_open,
     forget_bias,
     single_forget_bias,
     output_bias,
+    h_detach,
     orthogonal,
     identity_relu,
     critical_gain,
