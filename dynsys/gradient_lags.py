@@ -113,8 +113,8 @@ def norms_by_lag(
     """(T,) log norms as in `GradientLags`, relative to lag 0, of losses that go back by a rule of the caller's.
 
     Args:
-        links, seeds: as for `gradient_lags`. back: from a step's linearisation and a cotangent (n, B, 1) after it to one
-            before it.
+        links, seeds: as for `gradient_lags`. back: from a step's linearisation and a cotangent (n, B, 1) after it to
+            the one before.
     """
     losses = _Followed({s: seed[..., np.newaxis] for s, seed in seeds.items()})
     norms = np.full(len(links), -np.inf)
