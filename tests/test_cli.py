@@ -727,6 +727,28 @@ def test_lyapunov_says_how_exponents_vary_over_orders_of_the_trials(elsewhere: P
     assert (elsewhere / "exponents.svg").read_text().startswith("<?xml")
 
 
+def test_covariant_vectors_have_their_angles_a_picture_and_a_file(elsewhere: Path) -> None:
+    """JSON has the summary; the file has the vectors, on which the angles of the summary can be measured again."""
+    out = json.loads(
+        ran("covariant", MODEL, "--trials", TRIALS, "-k", 3, "--steps", 40, "--discard", 300, "--align", 300,
+            "--plot", "angles.svg", "--out", "vectors.npz", "--json", "-q").stdout
+    )  # fmt: skip
+    assert "vectors" not in out
+    with np.load(elsewhere / "vectors.npz") as file:
+        vectors = file["vectors"]
+    assert vectors.shape == (40, 16, 3)
+    cosines = np.abs(np.einsum("tni,tnj->tij", vectors, vectors))
+    np.testing.assert_allclose(out["angles"], np.arccos([[c[0, 1], c[1, 2]] for c in cosines]), atol=1e-6)
+    least = np.arccos(np.minimum(cosines.max(axis=0), 1.0))
+    np.testing.assert_allclose(out["pair_angles"], least, atol=1e-6)
+    np.testing.assert_allclose(out["angle_quantiles"][0], np.min(out["angles"], axis=0), atol=1e-12)
+    assert out["splitting_quantiles"] is None  # all of them shrink
+    assert (elsewhere / "angles.svg").read_text().startswith("<?xml")
+    shown = ran("covariant", MODEL, "-k", 2, "--steps", 5, "--input", "0,0,0", "-q").stdout
+    assert "radians or more" in shown
+    assert dynsys_("covariant", MODEL, "--out", "vectors.txt").exit_code == 2
+
+
 def test_gradients_have_their_horizon_in_ms_and_a_picture(elsewhere: Path) -> None:
     result = ran("gradients", MODEL, "--trials", TRIALS, "--lags", "1,5,20", "--step-duration", 0.01,
                  "--plot", "gains.png", "-q")  # fmt: skip

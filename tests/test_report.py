@@ -28,6 +28,7 @@ SEVERITIES = ["critical", "warning", "info", "good"]
 KEYS = {
     "schema_version", "verdict", "findings", "model", "fixed_points", "cycles", "branches", "lyapunov", "gradients",
     "propagation", "certificates", "environment", "exact", "gate_time_constants", "training", "remedies", "worst_case",
+    "covariant",
 }  # fmt: skip
 
 
@@ -318,6 +319,20 @@ def test_a_positive_exponent_over_a_short_drive_is_not_called_chaos() -> None:
     f = finding("logistic", "expanding")
     assert f.value == pytest.approx(math.log(2), abs=5 * f.uncertainty)
     assert "chaotic" not in ids("logistic")
+
+
+def test_where_something_grows_the_angles_of_covariant_vectors_are_shown(tmp_path: Path) -> None:
+    """Henon's map: one direction grows, one shrinks, and they come near each other; a contraction has none of it."""
+    written = dynsys.report(NETWORKS["henon"](), tmp_path, ["html", "json"], n_starts=128).files
+    found = strict(written["json"].read_text())["covariant"]
+    assert (found["n_expanding"], found["n_contracting"]) == (1, 1)
+    assert 0 < found["splitting_quantiles"][0] < 0.1 < found["splitting_quantiles"][2]
+    assert found["exponents"][0] + found["exponents"][1] == pytest.approx(math.log(0.3), abs=0.02)
+    assert "vectors" not in found
+    page = written["html"].read_text()
+    assert "covariant-angles" in page
+    assert "not hyperbolic" in page
+    assert reported("contracting").study.covariant is None
 
 
 def test_chaos_is_called_so_over_ten_thousand_steps() -> None:
