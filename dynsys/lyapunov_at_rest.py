@@ -73,6 +73,7 @@ def of_eigenvalues(
     return LyapunovSpectrum(
         exponents=mean[:k],
         standard_errors=np.maximum(spread_error(spectra), errors.max(axis=0))[:k],
+        frame_differences=np.zeros(k),
         by_sequence=spectra[:, :k],
         halves=np.stack([mean[:k], mean[:k]]),
         running=mean[np.newaxis, :k],

@@ -10,6 +10,8 @@ import numpy as np
 from dynsys.lyapunov_averages import spread
 from dynsys.types import Array, Integers
 
+AGREEMENT = 1e-6  # nats per step, to which two random frames must agree
+
 
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -25,6 +27,7 @@ class LyapunovSpectrum:
         entropy: sum of the positive exponents, nats per step (an upper bound on the Kolmogorov-Sinai entropy), or None.
         residual: |sum of exponents - mean log|det J||, nats per step; None for k < n.
         trusted: leading exponents on which two random frames agree to 1e-6 nats per step.
+        frame_differences: (k,) nats per step, by how much two random frames differ, or at most may; inf if unknown.
         lost: exponents that are -inf by structure.
         steps, discard, k, n: what was averaged. qr_interval: steps between QR decompositions.
         input: (m,), the constant input; None where it changes with time (then `drive` says what it is).
@@ -34,6 +37,7 @@ class LyapunovSpectrum:
 
     exponents: Array
     standard_errors: Array
+    frame_differences: Array
     by_sequence: Array
     halves: Array
     running: Array
@@ -89,12 +93,14 @@ class LyapunovSpectrum:
         lines = [f"{self.map_name}: {self.k} of {self.n} Lyapunov exponents, {self.drive}"]
         for i, (value, error) in enumerate(zip(self.exponents, self.standard_errors, strict=True)):
             ms = "" if self.step_duration is None else f"   e-fold in {1e3 * self.step_duration * self.times[i]:.4g} ms"
-            trust = "" if i < self.trusted else "   (untrusted)"
+            apart = float(self.frame_differences[i])
+            trust = "" if apart <= AGREEMENT else f"   (frames differ by {apart:.0e})"
             lines.append(f"{i:4d}  {value: .6f} +- {error:.1e} nats/step{ms}{trust}")
         if len(self.by_sequence) > 1:
             count, spread = len(self.by_sequence), self.spread[0]
             lines.append(f"over {count} sequences the largest varies by {spread:.1e} nats/step (standard deviation)")
         residual = "not available for k < n" if self.residual is None else f"{self.residual:.1e} nats/step"
+        lines.append(f"two random frames agree to {AGREEMENT:.0e} nats/step on the leading {self.trusted} of {self.k}")
         lines.append(f"determinant sum-rule residual {residual}; {self.method}")
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
 

@@ -13,6 +13,7 @@ from scipy.special import digamma, log_expit, polygamma
 import cells
 import dynsys
 from dynsys.errors import AnalysisError, InputError
+from dynsys.lyapunov_averages import batch_means_error
 
 
 def linear(U: Any) -> cells.Elman:
@@ -477,7 +478,11 @@ def test_the_seed_changes_the_frames_and_not_the_answer() -> None:
     [
         ({"inputs": np.zeros((10, 2)), "steps": 5, "discard": 4}, "10 steps"),
         ({"steps": 0}, "at least|>= 1"),
-        ({"steps": 10, "discard": -1}, ">= 0"),
+        ({"steps": 10, "discard": -1}, "at least 0"),
+        ({"steps": 10.5}, "whole number"),
+        ({"discard": "a"}, "whole number"),
+        ({"k": 2.5}, "whole number"),
+        ({"k": True}, "whole number"),
         ({"k": 0}, "between 1 and"),
         ({"k": 4}, "between 1 and"),
         ({"inputs": np.zeros((10, 3))}, "m = 2"),
@@ -508,3 +513,70 @@ def test_short_runs_are_never_called_chaotic() -> None:
     result = dynsys.lyapunov_spectrum(dynsys.as_map(henon, 2), [0.1, 0.1], steps=2000, discard=100)
     assert result.exponents[0] > 0.3
     assert not result.chaotic
+
+
+# Sequences too short for a limit
+
+
+def slow() -> tuple[cells.LSTM, np.ndarray]:
+    """Gates half open for long: time constants of hundreds of steps, on sequences of 60."""
+    cell = cells.LSTM.random(10, 2, gain=1.0, seed=0)
+    cell = dataclasses.replace(cell, b_f=np.full(10, 5.0))
+    return cell, np.random.default_rng(0).standard_normal((60, 7, 2))
+
+
+def test_short_sequences_have_finite_time_exponents_and_say_so() -> None:
+    """Log singular values of the whole transfer over the steps, from the own start; they add up to log|det| exactly."""
+    cell, inputs = slow()
+    result = dynsys.lyapunov_spectrum(cell, None, inputs)
+    assert result.method.startswith("finite-time exponents: 60 steps")
+    assert (result.steps, result.discard, result.trusted) == (60, 0, 20)
+    f = dynsys.as_map(cell)
+    for b in range(7):
+        states = dynsys.simulate(f, None, inputs[:, b])[:-1]
+        wanted = np.linalg.slogdet(f.jacobian(states, inputs[:, b]))[1].mean()
+        assert result.by_sequence[b].sum() == pytest.approx(wanted, rel=1e-10)
+        product = np.linalg.multi_dot(f.jacobian(states, inputs[:, b])[::-1])
+        assert result.by_sequence[b, 0] == pytest.approx(np.log(np.linalg.norm(product, 2)) / 60, abs=1e-12)
+    np.testing.assert_allclose(result.exponents, result.by_sequence.mean(axis=0))
+    assert result.residual is not None
+    assert result.residual < 1e-10
+    assert not result.chaotic
+
+
+def test_what_is_discarded_or_driven_on_is_the_callers_choice() -> None:
+    """A chosen discard stays, with the label; a drive that is named, such as trials one after the other, has none."""
+    cell, inputs = slow()
+    chosen = dynsys.lyapunov_spectrum(cell, None, inputs, discard=10)
+    assert chosen.method.startswith("finite-time exponents")
+    assert (chosen.steps, chosen.discard) == (50, 10)
+    assert "finite-time" not in dynsys.lyapunov_spectrum(cell, None, inputs, drive="one long sequence").method
+    fast = cells.Elman.random(10, 2, gain=0.5, seed=0)
+    assert "finite-time" not in dynsys.lyapunov_spectrum(fast, None, inputs).method
+
+
+def test_a_direction_lost_in_one_sequence_is_lost_in_the_mean() -> None:
+    cell = cells.Elman(U=0.7 * np.eye(2), W=np.eye(2), activation="relu")
+    inputs = np.ones((400, 2, 2))
+    inputs[:, 1, 1] = -1.0
+    inputs[::2] *= 1.1
+    result = dynsys.lyapunov_spectrum(cell, [0.5, 0.5], inputs, discard=50)
+    assert result.exponents[1] == -np.inf
+    assert (result.halves[:, 1] == -np.inf).all()
+    assert result.spread[1] == 0.0
+    assert result.standard_errors[1] < 1e-12
+
+
+# Standard errors
+
+
+@pytest.mark.parametrize(("rho", "most"), [(0.0, 1.1), (0.4, 1.4), (0.7, 1.8)])
+def test_errors_of_batches_that_go_together_are_of_the_right_size(rho: float, most: float) -> None:
+    """First-order autoregressions of known mean zero: the mean over its error has about unit size."""
+    generator = np.random.default_rng(0)
+    batches = generator.standard_normal((80, 3000))
+    for t in range(1, 80):
+        batches[t] = rho * batches[t - 1] + math.sqrt(1 - rho**2) * batches[t]
+    z = batches[-20:].mean(axis=0) / batch_means_error(batches[-20:])
+    assert 0.9 < np.sqrt(np.mean(z**2)) < most
+    assert np.isinf(batch_means_error(batches[:1])).all()
