@@ -11,18 +11,16 @@ from typing import Any, final
 import numpy as np
 
 from dynsys import seeds
-from dynsys.checked_product import CheckedProduct, agreeing, distance
 from dynsys.combinators import as_map
 from dynsys.durations import checked_duration
 from dynsys.errors import InputError
-from dynsys.frames import jacobians_along, stretches
+from dynsys.frames import Stretch, jacobians_along, stretches
 from dynsys.leading_gradients import leading_spectra
 from dynsys.limits import one_blas_thread
-from dynsys.log_svd import GradedProduct
 from dynsys.maps import Map
 from dynsys.orbits import constant_input, sequence, start_columns
-from dynsys.rank import RankLoss
 from dynsys.types import Array, ArrayLike, Integers, Progress
+from dynsys.uncoupled import UncoupledProduct, uncoupled_groups
 
 LONGEST = 10_000_000  # steps; a typing mistake, not a plan
 ONE_PASS = "one graded QR pass (P = Q exp(L) X Q0^T), SVD of the graded triangle at each lag, two frames compared"
@@ -159,14 +157,14 @@ def gradient_spectrum(
         raise InputError(f"`vectors` must be between 0 and the state size {f.state_size}, got {vectors}.")
     state, _ = start_columns(f, start, driving)
     with one_blas_thread():
-        coupled = _coupled(f, state, driving, wanted[-1])
-        few = _groups(coupled) == 1 and _few_are_cheaper(f.state_size, max(keep, vectors), wanted)
+        groups = _groups(f, state, driving, wanted[-1])
+        few = len(groups) == 1 and _few_are_cheaper(f.state_size, max(keep, vectors), wanted)
         if few:
             values, trusted, lost, pairs = leading_spectra(
                 f, state, driving, wanted, max(keep, vectors), vectors, seeds.generator(seed), progress
             )
         else:
-            values, trusted, lost, pairs = _spectra(f, state, driving, wanted, coupled, vectors, seed, progress)
+            values, trusted, lost, pairs = _spectra(f, state, driving, wanted, groups, vectors, seed, progress)
     values = values[:, :, :keep]
     mean = values.mean(axis=0)
     last, first = horizons(wanted, mean[:, 0])
@@ -227,21 +225,18 @@ def _few_are_cheaper(n: int, k: int, lags: list[int]) -> bool:
     return trips < whole
 
 
-def _groups(coupled: Array) -> int:
-    """How many groups of units never touch each other."""
-    from scipy.sparse.csgraph import connected_components
-
-    return int(connected_components(coupled, directed=False, return_labels=False))
-
-
-def _coupled(f: Map, state: Array, driving: Array | None, steps: int) -> Array:
-    """(n, n) bool: entries of the Jacobians that are nonzero along the orbits, until they leave no group apart."""
+def _groups(f: Map, state: Array, driving: Array | None, steps: int) -> list[Integers]:
+    """The groups of units that never touch each other along the orbits."""
     pattern = np.eye(f.state_size, dtype=bool)
+    groups = uncoupled_groups(pattern)
     for piece in jacobians_along(f, state, driving, steps):
-        pattern |= (piece.jacobians != 0).any(axis=(0, 1))
-        if _groups(pattern) == 1:
+        seen = (piece.jacobians != 0).any(axis=(0, 1)) & ~pattern
+        if seen.any():
+            pattern |= seen
+            groups = uncoupled_groups(pattern)
+        if len(groups) == 1:
             break
-    return pattern
+    return groups
 
 
 def _spectra(
@@ -249,67 +244,69 @@ def _spectra(
     state: Array,
     driving: Array | None,
     lags: list[int],
-    coupled: Array,
+    groups: list[Integers],
     vectors: int,
     seed: int,
     progress: Progress | None,
 ) -> tuple[Array, Integers, Integers, Array]:
     """Log singular values (B, n_lags, n) of the first frame; trusted and lost counts (n_lags,) over all starts; left
     and right vectors (2, B, n_lags, n, v)."""
-    n, batch = state.shape
     generator = seeds.generator(seed)
-    pairs = [CheckedProduct(coupled, generator, lags[-1]) for _ in range(batch)]
-    values = np.empty((batch, len(lags), n))
-    trusted, lost = np.full(len(lags), n), np.zeros(len(lags), dtype=np.int64)
-    sides = np.empty((2, batch, len(lags), n, vectors))
-    for t, ranks in _followed(f, state, driving, lags[-1], pairs, 0, progress):
+    products = [UncoupledProduct(groups, generator, lags[-1]) for _ in range(state.shape[1])]
+    lost = np.zeros(len(lags), dtype=np.int64)
+    for t, step in _steps(f, state, driving, lags[-1], progress):
+        for b, product in enumerate(products):
+            product.extend(step.jacobian(b), step.known(b), step.regular)
         if t in lags:
-            at = lags.index(t)
-            for b, pair in enumerate(pairs):
-                values[b, at], reliable = pair.log_singular_values()
-                if vectors:
-                    sides[:, b, at] = pair.first.leading(vectors)[1:]
-                trusted[at] = min(trusted[at], reliable)
-                lost[at] = max(lost[at], ranks[b].lost)
-    if any(pair.wants_second for pair in pairs):
-        begin = pairs[0].checked
-        for t, _ in _followed(f, state, driving, lags[-1], [pair.second for pair in pairs], begin, progress):
-            if t > begin and t in lags:
-                at = lags.index(t)
-                apart = [distance(values[b, at], pair.second.log_singular_values()) for b, pair in enumerate(pairs)]
-                trusted[at] = min(agreeing(a) for a in apart)
-    return values, trusted, lost, sides
+            lost[lags.index(t)] = max(product.lost for product in products)
+            for product in products:
+                product.keep(vectors)
+    begins = [product.second_begins for product in products]
+    begin = min((b for b in begins if b is not None), default=lags[-1])
+    if begin < lags[-1]:
+        for t, step in _steps(f, state, driving, lags[-1], progress):
+            for b, product in enumerate(products):
+                if t > begin and begins[b] is not None:
+                    product.follow(step.jacobian(b), t)
+                    if t in lags:
+                        product.check(lags.index(t), t)
+    found = [product.spectra() for product in products]
+    return (
+        np.array([values for values, _ in found]),
+        np.min([trusted for _, trusted in found], axis=0),
+        lost,
+        np.array([product.vectors() for product in products]).swapaxes(0, 1),
+    )
 
 
-def _followed(
-    f: Map,
-    state: Array,
-    driving: Array | None,
-    longest: int,
-    products: Sequence[CheckedProduct | GradedProduct],
-    begin: int,
-    progress: Progress | None,
-) -> Iterator[tuple[int, list[RankLoss]]]:
-    """Extends each sequence's product by the Jacobians along the orbits after step `begin`; yields after each step."""
-    n, batch = state.shape
-    ranks = [RankLoss(n) for _ in range(batch)]
-    jacobian = np.empty((n, n), order="F")
-    t = 0
+@final
+class _Step:
+    """One step of all orbits. regular: no Jacobian has a zero row or column."""
+
+    def __init__(self, stretch: Stretch, at: int, regular: bool, room: Array) -> None:
+        self._stretch, self._at, self._room, self.regular = stretch, at, room, regular
+
+    def jacobian(self, b: int) -> Array:
+        """(n, n) of sequence b, in memory that the next one takes."""
+        self._stretch.steps.fill(self._at * self._stretch.batch + b, self._room)
+        return self._room
+
+    def known(self, b: int) -> Integers | None:
+        """(1,) dimensions that the map says this step destroys, or None."""
+        lost = self._stretch.lost
+        return None if lost is None else lost[self._at : self._at + 1, b]
+
+
+def _steps(
+    f: Map, state: Array, driving: Array | None, longest: int, progress: Progress | None
+) -> Iterator[tuple[int, _Step]]:
+    """The steps along the orbits, counted from 1."""
+    n = f.state_size
+    t, room = 0, np.empty((n, n), order="F")
     for stretch in stretches(f, state, driving, longest):
         regular = stretch.lost is not None and stretch.steps.has_no_dead_rows_or_columns()
-        for step in range(stretch.count):
+        for at in range(stretch.count):
             t += 1
-            for b, product in enumerate(products):
-                known = None if stretch.lost is None else stretch.lost[step : step + 1, b]
-                plain = known is not None and regular and not ranks[b].follows_zeros
-                if t > begin or not plain:
-                    stretch.steps.fill(step * batch + b, jacobian)
-                if plain and known is not None:
-                    ranks[b].watch_known(known)
-                else:
-                    ranks[b].watch(jacobian[np.newaxis], known)
-                if t > begin:
-                    product.extend(jacobian, n - ranks[b].lost)
-            yield t, ranks
+            yield t, _Step(stretch, at, regular, room)
         if progress is not None:
             progress(t, longest, "gradients by lag")
