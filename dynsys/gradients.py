@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from dynsys import seeds
+from dynsys.checked_numbers import whole_number
 from dynsys.combinators import as_map
 from dynsys.durations import checked_duration
 from dynsys.errors import InputError
@@ -36,13 +37,14 @@ class GradientSpectrum:
     """Log singular values of P_tau = J_tau ... J_1: how much a perturbation, or backward a gradient, is stretched.
 
     Attributes:
-        lags: (n_lags,) steps. log_singular_values: (n_lags, k) nats, largest first, the mean over starts; -inf where
-            rank is lost exactly.
-        by_start: (starts, n_lags, k).
+        lags: (n_lags,) steps. log_singular_values: (n_lags, k) nats, largest first, the mean over the starts that still
+            carry anything at that lag; -inf where one of these has lost rank exactly.
+        by_start: (starts, n_lags, k), each start by itself.
         horizon: the largest of the lags at which the largest gain is still at least 0.01, in steps; None if it never
             falls below within the lags. horizon_first: the lag before it first falls below; differs where it recovers.
-        trusted: (n_lags,) leading values on which two frames agree to 1e-6 nats.
-        lost: (n_lags,) values that are -inf by structure.
+            Of several starts both are the median (the shorter of the two in the middle); `horizon_range` has the ends.
+        trusted: (n_lags,) leading values on which two frames agree to 1e-6 nats, the fewest over starts.
+        lost: (n_lags,) values that are -inf by structure, the most over starts.
         left_vectors, right_vectors: (starts, n_lags, n, v), columns in the order of the values, or None if they were
             not asked for. Right: which directions of the start are remembered; left: as what, and where a gradient
             enters to get there. NaN for what is lost exactly. The sign of a pair is arbitrary.
@@ -70,23 +72,32 @@ class GradientSpectrum:
     @property
     def horizon_range(self) -> tuple[int | None, int | None]:
         """Shortest and longest horizon over the starts, steps; None for one that the lags do not reach."""
-        found = [horizons(list(self.lags), one[:, 0])[0] for one in self.by_start]
-        ordered = sorted(found, key=lambda h: math.inf if h is None else h)
+        ordered = _ordered(horizons(list(self.lags), one[:, 0])[0] for one in self.by_start)
         return ordered[0], ordered[-1]
 
     @property
     def isometry(self) -> dict[str, Array]:
-        """How far each lag's transfer is from preserving lengths, (n_lags,) each; needs all values (k = n).
+        """How far each lag's transfer is from preserving lengths, (n_lags,) each, dimensionless or nats.
 
         log_mean_square: log of the mean squared singular value, nats, 0 for an isometry. log_condition: log of largest
-        over smallest, nats, inf where rank is lost. near_one: share of the singular values between 1/e and e.
+        over smallest, nats, inf where rank is lost. Both are medians over starts. near_one: share of the singular
+        values of all starts between 1/e and e.
+
+        Raises: InputError where only some of the values are known (k < n).
         Source: J. Pennington, S. Schoenholz & S. Ganguli, NeurIPS 2017, arXiv 1711.04735.
         """
         values = self.by_start
-        square = np.logaddexp.reduce(2 * values, axis=2) - math.log(values.shape[2])
+        if values.shape[2] < self.n:
+            raise InputError(
+                f"isometry is a matter of all {self.n} singular values, only {values.shape[2]} were asked for: call "
+                "gradient_spectrum without `k`."
+            )
+        square = np.logaddexp.reduce(2 * values, axis=2) - math.log(self.n)
+        full = np.isfinite(values[:, :, -1])
+        spread = np.where(full, values[:, :, 0], np.inf) - np.where(full, values[:, :, -1], 0.0)
         return {
-            "log_mean_square": square.mean(axis=0),
-            "log_condition": (values[:, :, 0] - values[:, :, -1]).mean(axis=0),
+            "log_mean_square": _median(square),
+            "log_condition": _median(spread),
             "near_one": (np.abs(values) <= 1.0).mean(axis=(0, 2)),
         }
 
@@ -106,6 +117,9 @@ class GradientSpectrum:
         horizon = "beyond the largest lag" if self.horizon is None else f"{self.horizon} steps"
         if self.horizon is not None and self.step_duration is not None:
             horizon += f" = {1e3 * self.step_duration * self.horizon:.4g} ms"
+        if len(self.by_start) > 1 and self.horizon_range[0] != self.horizon_range[1]:
+            low, high = ("beyond" if h is None else h for h in self.horizon_range)
+            horizon += f" (median over {len(self.by_start)} starts: {low} to {high})"
         lines = [f"{self.map_name}: gradient spectrum, {self.drive}; memory horizon (gain >= 0.01): {horizon}"]
         for lag, values in zip(self.lags, self.log_singular_values, strict=True):
             whole = len(values) == self.n
@@ -120,7 +134,7 @@ def gradient_spectrum(
     f: Any,
     start: ArrayLike | None = None,
     inputs: ArrayLike | None = None,
-    lags: Sequence[int] = (1, 2, 5, 10, 20, 50, 100),
+    lags: Iterable[int] = (1, 2, 5, 10, 20, 50, 100),
     k: int | None = None,
     *,
     vectors: int = 0,
@@ -146,16 +160,13 @@ def gradient_spectrum(
     """
     f = as_map(f)
     step_duration = checked_duration(step_duration)
-    wanted = _checked_lags(lags)
+    wanted = increasing_lags(lags)
     driving = None if inputs is None else sequence(f, inputs)
     if driving is not None and len(driving) < wanted[-1]:
         hint = trials_came_first("inputs", driving.shape[1] >= wanted[-1])
         raise InputError(f"`inputs` has {len(driving)} steps, fewer than the largest lag {wanted[-1]}.{hint}")
-    keep = f.state_size if k is None else k
-    if not 1 <= keep <= f.state_size:
-        raise InputError(f"`k` must be between 1 and the state size {f.state_size}, got {k}.")
-    if not 0 <= vectors <= f.state_size:
-        raise InputError(f"`vectors` must be between 0 and the state size {f.state_size}, got {vectors}.")
+    keep = f.state_size if k is None else whole_number("k", k, 1, "of values", most=f.state_size)
+    vectors = whole_number("vectors", vectors, 0, "of pairs", most=f.state_size)
     state, _ = start_columns(f, start, driving)
     with one_blas_thread():
         groups = _groups(f, state, driving, wanted[-1])
@@ -167,10 +178,12 @@ def gradient_spectrum(
         else:
             values, trusted, lost, pairs = _spectra(f, state, driving, wanted, groups, vectors, seed, progress)
     values = values[:, :, :keep]
-    mean = values.mean(axis=0)
-    last, first = horizons(wanted, mean[:, 0])
+    mean, notes = _over_starts(values, wanted)
+    crossings = [horizons(wanted, one[:, 0]) for one in values]
+    last, first = (_ordered(side)[(len(values) - 1) // 2] for side in zip(*crossings, strict=True))
     worst = int((np.minimum(trusted, keep) < np.minimum(keep, f.state_size - lost)).sum())
-    notes = [f"at {worst} lags the smallest values are below what float64 Jacobians determine"] if worst else []
+    if worst:
+        notes.append(f"at {worst} lags the smallest values are below what float64 Jacobians determine")
     return GradientSpectrum(
         lags=np.array(wanted, dtype=np.int64),
         log_singular_values=mean,
@@ -191,12 +204,15 @@ def gradient_spectrum(
     )
 
 
-def _checked_lags(lags: Sequence[int]) -> list[int]:
-    if not isinstance(lags, Iterable):
-        raise InputError(f"`lags` must be a list of increasing positive integers, got {lags!r}.")
-    wanted = [int(lag) for lag in lags]
-    if wanted != list(lags) or not wanted or wanted[0] < 1 or any(b <= a for a, b in itertools.pairwise(wanted)):
-        raise InputError(f"`lags` must be increasing positive integers, got {list(lags)[:10]}.")
+def increasing_lags(lags: Any) -> list[int]:
+    """`lags` as whole numbers of steps, at least 1, each larger than the one before; else InputError."""
+    try:
+        wanted = [whole_number("lags", lag) for lag in lags] if not isinstance(lags, str) else []
+    except (TypeError, InputError):
+        wanted = []
+    if not wanted or wanted[0] < 1 or any(b <= a for a, b in itertools.pairwise(wanted)):
+        shown = list(lags)[:10] if isinstance(lags, Iterable) and not isinstance(lags, str) else lags
+        raise InputError(f"`lags` must be increasing whole numbers of steps, at least 1, got {shown!r}.")
     if wanted[-1] > LONGEST:
         raise InputError(f"the largest lag is {wanted[-1]}; lags beyond {LONGEST} are refused.")
     return wanted
@@ -210,6 +226,30 @@ def horizons(lags: Sequence[int], largest: Array) -> tuple[int | None, int | Non
     if not len(below):
         return last, None
     return last, int(lags[below[0] - 1]) if below[0] else 0
+
+
+def _ordered(found: Iterable[int | None]) -> list[int | None]:
+    """Horizons from the shortest on; None, which the lags do not reach, comes last."""
+    return sorted(found, key=lambda h: math.inf if h is None else h)
+
+
+def _median(by_start: Array) -> Array:
+    """The median over starts (starts, n_lags) of what may be infinite; the smaller of the two in the middle."""
+    return np.asarray(np.sort(by_start, axis=0)[(len(by_start) - 1) // 2])
+
+
+def _over_starts(values: Array, lags: list[int]) -> tuple[Array, list[str]]:
+    """The mean (n_lags, k) of values (starts, n_lags, k) over starts that are not lost whole; what is to be said."""
+    starts, notes = len(values), []
+    dead = np.isneginf(values[:, :, 0])
+    alive = np.where(dead.all(axis=0), True, ~dead)
+    mean = np.array([of_lag[kept].mean(axis=0) for of_lag, kept in zip(values.swapaxes(0, 1), alive.T, strict=True)])
+    whole, some = int(dead[:, -1].sum()), int(np.isneginf(values[:, -1]).any(axis=1).sum())
+    if starts > 1 and some:
+        notes.append(f"{some} of {starts} starts have lost dimensions exactly (-inf) by lag {lags[-1]}")
+    if 0 < whole < starts:
+        notes.append(f"{whole} of {starts} starts carry nothing at all to lag {lags[-1]}: means are over the others")
+    return mean, notes
 
 
 def lag_ladder(longest: int) -> list[int]:

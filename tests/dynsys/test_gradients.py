@@ -487,9 +487,16 @@ def test_values_do_not_depend_on_which_lags_are_asked_for_nor_on_the_seed() -> N
         ({"lags": [3, 3]}, "increasing"),
         ({"lags": [0, 3]}, "increasing"),
         ({"lags": []}, "increasing"),
-        ({"lags": [1.5, 3]}, "integers"),
-        ({"lags": [3], "k": 0}, "between 1 and"),
-        ({"lags": [3], "k": 4}, "between 1 and"),
+        ({"lags": [1.5, 3]}, "whole numbers"),
+        ({"lags": "abc"}, "whole numbers"),
+        ({"lags": [None]}, "whole numbers"),
+        ({"lags": [math.nan]}, "whole numbers"),
+        ({"lags": [[1, 2]]}, "whole numbers"),
+        ({"lags": 3}, "whole numbers"),
+        ({"lags": [3], "k": 0}, "from 1 to 3"),
+        ({"lags": [3], "k": 4}, "from 1 to 3"),
+        ({"lags": [3], "k": 2.5}, "from 1 to 3"),
+        ({"lags": [3], "vectors": 1.5}, "from 0 to 3"),
         ({"lags": [5], "inputs": np.zeros((4, 2))}, "4 steps"),
         ({"lags": [5], "start": np.zeros(5)}, "3"),
     ],
@@ -547,6 +554,49 @@ def test_the_horizon_has_a_range_over_starts() -> None:
     result = dynsys.gradient_spectrum(cells.Elman(U=[[1.5]]), [[0.0], [3.0]], lags=[1, 2, 3, 4, 6, 8])
     assert result.horizon_range[1] is None
     assert result.horizon_range[0] in (0, 1, 2)
+
+
+def test_one_dead_start_among_several_does_not_hide_the_others() -> None:
+    """h' = relu(0.9 h): 0.9^t from the positive quadrant, nothing at all from the negative one."""
+    lags = [1, 2, 5, 10, 20]
+    starts = np.array([[1.0, 1.0]] * 7 + [[-1.0, -1.0]])
+    result = dynsys.gradient_spectrum(cells.Elman(U=0.9 * np.eye(2), activation="relu"), starts, None, lags)
+    gain = np.outer(lags, [math.log(0.9)] * 2)
+    np.testing.assert_allclose(result.log_singular_values, gain, rtol=1e-12)
+    assert np.isneginf(result.by_start[7]).all()
+    assert result.horizon is None
+    assert result.horizon_range == (0, None)
+    assert [note[:11] for note in result.notes] == ["1 of 8 star"] * 2
+    assert "median over 8 starts: 0 to beyond" in str(result)
+    np.testing.assert_allclose(result.isometry["log_condition"], 0, atol=1e-12)
+    np.testing.assert_allclose(result.isometry["log_mean_square"], 2 * gain[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(result.isometry["near_one"], [7 / 8] * 3 + [0, 0])  # 0.9^10 is below 1/e
+
+
+def test_where_every_start_is_dead_everything_is_lost() -> None:
+    result = dynsys.gradient_spectrum(cells.Elman(U=np.eye(2), activation="relu"), -np.ones((3, 2)), lags=[1, 4])
+    assert np.isneginf(result.log_singular_values).all()
+    assert (result.horizon, result.horizon_range) == (0, (0, 0))
+    assert np.isposinf(result.isometry["log_condition"]).all()
+    assert np.isneginf(result.isometry["log_mean_square"]).all()
+
+
+def test_the_horizon_of_several_starts_is_the_median() -> None:
+    """x' = x^2: the gain over t steps, 2^t x^(2^t - 1), falls below 1/100 the sooner the smaller x is."""
+    f = dynsys.as_map(lambda x: x**2, 1)
+    starts, lags = np.array([[0.004], [0.2], [0.4], [0.7], [0.9]]), list(range(1, 9))
+    each = [max([t for t in lags if 2.0**t * x ** (2**t - 1) >= 0.01], default=0) for x in starts[:, 0]]
+    assert each == sorted(set(each))
+    result = dynsys.gradient_spectrum(f, starts, lags=lags)
+    assert result.horizon == each[2]
+    assert result.horizon_range == (each[0], each[-1])
+    assert dynsys.gradient_spectrum(f, starts[:4], lags=lags).horizon == each[1]
+
+
+def test_isometry_needs_all_values() -> None:
+    result = dynsys.gradient_spectrum(linear(np.diag([1.0, 1.0, 0.1])), lags=[5], k=2)
+    with pytest.raises(InputError, match="all 3 singular values, only 2"):
+        _ = result.isometry
 
 
 def test_more_vectors_than_variables_are_refused() -> None:
