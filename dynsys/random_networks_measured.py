@@ -22,7 +22,7 @@ class GainSweep:
     """Theory by gain, and where networks were drawn, what they measure.
 
     Attributes:
-        gains: (g,). theory: one MeanField per gain, None where the activity has no limit.
+        gains: (g,). theory: one MeanField per gain, None where theory has no answer.
         measured: (g, networks) largest exponents, nats per step; (g, 0) where none were drawn.
         units, steps: of the networks drawn; 0 without.
     """
@@ -47,8 +47,8 @@ class GainSweep:
             if theory is None:
                 row += ["diverges", "", "", "", ""]
             else:
-                numbers = (theory.q, theory.chi, theory.largest_exponent, theory.time_scale)
-                row += [theory.regime, *(f"{v:.6g}" for v in numbers)]
+                numbers = (theory.chi, theory.largest_exponent, theory.time_scale)
+                row += [theory.regime, theory.variance_text, *(f"{v:.6g}" for v in numbers)]
             rows.append(row + ([f"{values.mean():.4f} +- {_spread(values):.4f}"] if drawn else []))
         header = ["gain", "regime", "q", "chi", "largest exponent", "time scale"]
         note = f"\nmeasured: {self.measured.shape[1]} networks of {self.units} units, {self.steps} steps; mean +- s.e."
