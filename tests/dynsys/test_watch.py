@@ -107,6 +107,37 @@ def test_the_report_draws_the_timeline(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["training"]["broken"] == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("loss", '"abc"', "`loss` must be a number"),
+        ("exponent", "[1, 2]", "`exponent` must be a number"),
+        ("exponent", "{}", "`exponent` must be a number"),
+        ("mine", '"abc"', "`mine` must be a number"),
+        ("lags", "3", "`lags` must be a list"),
+        ("log_gradient", '[1.0, "x"]', "`log_gradient` must be a list"),
+        ("lags", "[1, 2, 3]", "belong together"),
+        ("failure", "1", "`failure` must be a text"),
+    ],
+)
+def test_a_record_without_its_numbers_is_refused_by_its_line(tmp_path: Path, name: str, value: str, words: str) -> None:
+    """Before anything is analysed: the report of a map whose first step raises never takes that step."""
+    path = tmp_path / "t.jsonl"
+    good = '{"step": 0, "loss": "inf", "exponent": null, "lags": [1, 2], "log_gradient": [0.0, "-inf"]}'
+    bad = good.replace('"step": 0', '"step": 1')[:-1] + f', "{name}": {value}}}'
+    path.write_text("\n".join(['{"dynsys_training": 1}', good, "cut off", bad]) + "\n", encoding="utf-8")
+
+    def never(state: np.ndarray) -> np.ndarray:
+        raise AssertionError("analysed before the file was read")
+
+    f = dynsys.as_map(cells.Elman.random(2, 1))
+    f.advance = never  # type: ignore[assignment, method-assign]
+    with pytest.raises(LoadError, match=f"line 4 of .*{words}"):
+        dynsys.report(f, tmp_path / "out", ["json"], training=path)
+    path.write_text("\n".join(['{"dynsys_training": 1}', good, "cut off"]) + "\n", encoding="utf-8")
+    assert read_training(path).series("loss") == ([0], [math.inf])
+
+
 def test_files_that_are_none_are_refused_and_cut_lines_counted(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     with pytest.raises(LoadError, match="no training file"):
