@@ -71,6 +71,19 @@ def test_a_module_is_watched_and_not_touched(tmp_path: Path) -> None:
     assert all(r["gradient_norm"] > 0 for r in log.records)
 
 
+def test_a_parametrised_module_is_watched(tmp_path: Path) -> None:
+    """An orthogonal network keeps |det J| = prod s': with the identity's slopes, all exponents are zero."""
+    torch = pytest.importorskip("torch")
+    rnn = torch.nn.utils.parametrizations.orthogonal(torch.nn.RNN(2, 4, dtype=torch.float64), "weight_hh_l0")
+    with torch.no_grad():
+        rnn.weight_ih_l0.zero_()
+        rnn.bias_ih_l0.zero_()
+        rnn.bias_hh_l0.zero_()
+    path = tmp_path / "t.jsonl"
+    assert dynsys.watch(rnn, path, probe(), every=1)(0)
+    assert read_training(path).series("exponent")[1] == pytest.approx([0.0], abs=1e-12)
+
+
 def test_records_give_way_to_training(tmp_path: Path) -> None:
     """With almost no time allowed, the first record is made and the next ones are left out and counted."""
     watcher = dynsys.watch(lambda: cells.GRU.random(4, 2), tmp_path / "t.jsonl", probe(), every=1, overhead=1e-6)
