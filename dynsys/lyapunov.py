@@ -163,7 +163,7 @@ def lyapunov_spectrum(
     if drive is None:
         count = 0 if driving is None else driving.shape[1]
         drive = "autonomous, zero input" if not count else f"driven by {count} given sequence{'s' * (count > 1)}"
-    with one_blas_thread():
+    with one_blas_thread(), np.errstate(over="ignore"):
         settled = orbit_columns(f, state, None if driving is None else driving[: discard // 2], discard // 2)[-1]
         if not np.isfinite(settled).all():
             raise AnalysisError("the orbit runs off to infinity: an unbounded orbit has no Lyapunov exponents.")

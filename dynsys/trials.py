@@ -45,7 +45,8 @@ class Trials:
     @property
     def joined_name(self) -> str:
         """What `joined` is, in words."""
-        return f"driven by the {self.count} trials one after the other, without reset"
+        which = "one trial over and over" if self.count == 1 else f"the {self.count} trials one after the other"
+        return f"driven by {which}, without reset"
 
     def joined(self, steps: int) -> Array:
         """(steps, m): the trials one after the other, from the first again when they are used up."""

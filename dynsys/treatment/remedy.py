@@ -40,9 +40,9 @@ class Remedy:
 
     @property
     def agrees(self) -> bool:
-        """Whether the prediction held: within the tolerance, or below the bound."""
+        """Whether the prediction held: within the tolerance, or below the bound. Never where one is not finite."""
         if not (math.isfinite(self.after) and math.isfinite(self.predicted)):
-            return self.after == self.predicted
+            return False
         if self.tolerance == 0:
             return self.after <= self.predicted + 1e-9
         return abs(self.after - self.predicted) <= self.tolerance
