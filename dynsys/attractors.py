@@ -10,6 +10,7 @@ import numpy as np
 
 from dynsys import seeds
 from dynsys.basins import wilson
+from dynsys.checked_numbers import whole_number
 from dynsys.combinators import as_map
 from dynsys.errors import InputError
 from dynsys.following import AWAY, same_orbit
@@ -232,10 +233,9 @@ def _starts(
         if given.ndim != 2 or given.shape[1] != f.state_size or not np.isfinite(given).all() or not len(given):
             raise InputError(f"`starts` must be finite, (k, {f.state_size}) with k >= 1, got shape {given.shape}.")
         return given
-    if int(n_starts) != n_starts or n_starts < 1:
-        raise InputError(f"`n_starts` must be a whole number, at least 1, got {n_starts!r}.")
+    n_starts = whole_number("n_starts", n_starts, 1)
     box = found.box if found is not None else search_box(f, input, np.zeros((0, f.state_size)), seed)
-    return seeds.generator(seed).uniform(box.low, box.high, (int(n_starts), f.state_size))
+    return seeds.generator(seed).uniform(box.low, box.high, (n_starts, f.state_size))
 
 
 def _collected(

@@ -11,20 +11,20 @@ import numpy as np
 from dynsys.errors import InputError
 
 
-def whole_number(name: str, value: Any, least: int, what: str = "", most: int | None = None) -> int:
-    """`value` as an int from `least` to `most`; 3.0 is a whole number, True, "3" and 3.5 are none.
+def whole_number(name: str, value: Any, least: int | None = None, what: str = "", most: int | None = None) -> int:
+    """`value` as an int, from `least` to `most` where given; 3.0 is a whole number, True, "3" and 3.5 are none.
 
     `what` is a word on what it counts, for the message: "of steps". Raises InputError.
     """
-    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
         whole = int(value) if isinstance(value, (float, np.floating)) and value.is_integer() else operator.index(value)
     except TypeError:
         whole = None
-    if whole is None or whole < least or (most is not None and whole > most):
-        raise InputError(f"`{name}` must be a whole number {what + ' ' if what else ''}{limits}, got {value!r}.")
+    if whole is None or (least is not None and whole < least) or (most is not None and whole > most):
+        limits = "" if least is None else f" of at least {least}" if most is None else f" from {least} to {most}"
+        raise InputError(f"`{name}` must be a whole number{what and ' '}{what}{limits}, got {value!r}.")
     return whole
 
 

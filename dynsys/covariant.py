@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from dynsys import seeds
+from dynsys.checked_numbers import whole_number
 from dynsys.combinators import as_map
 from dynsys.covariant_run import CovariantRun, Path, Window, covariant_run, sines, trusted_columns
 from dynsys.errors import AnalysisError, InputError, ShapeError
@@ -126,8 +127,7 @@ def covariant_vectors(
             f"{align} = {window.total}."
         )
     k = (f.state_size if f.state_size <= WHOLE else LEADING) if k is None else k
-    if not 1 <= k <= f.state_size:
-        raise InputError(f"`k` must be between 1 and the state size {f.state_size}, got {k}.")
+    k = whole_number("k", k, 1, most=f.state_size)
     state, _ = start_columns(f, start, driving)
     if state.shape[1] != 1:
         raise ShapeError(f"covariant vectors are those of one orbit; got {state.shape[1]} starts.")
@@ -143,10 +143,7 @@ def covariant_vectors(
 
 
 def _window(steps: int, discard: int, align: int) -> Window:
-    for name, value, least in (("steps", steps, 1), ("discard", discard, 0), ("align", align, 0)):
-        if int(value) != value or value < least:
-            raise InputError(f"`{name}` must be a whole number, at least {least}, got {value!r}.")
-    return Window(int(discard), int(steps), int(align))
+    return Window(whole_number("discard", discard, 0), whole_number("steps", steps, 1), whole_number("align", align, 0))
 
 
 def _start(generator: np.random.Generator, n: int, k: int) -> tuple[Array, Array]:

@@ -14,6 +14,7 @@ from typing import Any, Literal, final
 import numpy as np
 
 from dynsys import seeds
+from dynsys.checked_numbers import whole_number
 from dynsys.combinators import as_map
 from dynsys.errors import InputError, ShapeError
 from dynsys.maps import Map, numbers, require_finite
@@ -150,8 +151,7 @@ def generate(
         stop,
         seeds.generator(seed),
     )
-    if isinstance(max_steps, bool) or int(max_steps) != max_steps or max_steps < 1:
-        raise InputError(f"`max_steps` must be a whole number, at least 1, got {max_steps!r}.")
+    max_steps = whole_number("max_steps", max_steps, 1)
     if not 0 <= mixing <= 1 or (mixing < 1 and reference is None):
         raise InputError(f"`mixing` must lie between 0 and 1, and needs a `reference` below 1; got {mixing}.")
     heard, lead = run.first_input(first)

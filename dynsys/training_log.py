@@ -64,12 +64,13 @@ def read_training(path: str | Path) -> TrainingLog:
         raise LoadError(f"there is no training file {str(path)!r}.") from None
     except (OSError, UnicodeDecodeError):
         raise LoadError(f"cannot read {str(path)!r} as text.") from None
-    entries = [_parsed(line) for line in lines]
-    header = entries[0] if entries else None
+    # A line is empty where writing began anew after a failure.
+    entries = {place: _parsed(line) for place, line in enumerate(lines, start=1) if line}
+    header = next(iter(entries.values()), None)
     if header is None or "dynsys_training" not in header:
         raise LoadError(f"{str(path)!r} was not written by dynsys.watch: its first line does not say so.")
     records = []
-    for line, entry in enumerate(entries[1:], start=2):
+    for line, entry in list(entries.items())[1:]:
         if entry is not None and isinstance(entry.get("step"), int):
             _check(entry, f"line {line} of {str(path)!r}")
             records.append(entry)

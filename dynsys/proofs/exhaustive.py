@@ -7,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys.checked_numbers import whole_number
 from dynsys.combinators import as_map
 from dynsys.composed_maps import Boxed
 from dynsys.errors import InputError
@@ -103,8 +104,7 @@ def all_fixed_points(
     where = f.box(vector, vector) if box is None else given_box(box, False, f.state_size)
     if where is None:
         raise InputError(f"nothing in the equations of {f.name} bounds its states: pass `box=(low, high)`.")
-    if int(max_boxes) != max_boxes or max_boxes < 1:
-        raise InputError(f"`max_boxes` must be a whole number, at least 1, got {max_boxes!r}.")
+    max_boxes = whole_number("max_boxes", max_boxes, 1)
     search = _Search(f, vector, where)
     with one_blas_thread(), np.errstate(all="ignore"):
         try:
