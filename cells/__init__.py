@@ -15,6 +15,7 @@ from cells.gateless_lstm import GatelessLSTM
 from cells.graph_convolution import GCN, GCNII, ImplicitGCN, propagation_matrix
 from cells.gru import GRU, GRUResetAfter
 from cells.jordan import Jordan
+from cells.layer_norm import LayerNormElman, LayerNormGRU, LayerNormLSTM
 from cells.leaky import LeakyRNN
 from cells.linear import Linear, Modes
 from cells.low_rank import LatentRNN, LowRankRNN
@@ -54,6 +55,9 @@ __all__ = [
     "InputWeights",
     "Jordan",
     "LatentRNN",
+    "LayerNormElman",
+    "LayerNormGRU",
+    "LayerNormLSTM",
     "LeakyRNN",
     "Linear",
     "LowRankRNN",

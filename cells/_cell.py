@@ -37,6 +37,11 @@ def parameter_or_zeros() -> Any:
     return dataclasses.field(default=None)
 
 
+def parameter_or_ones() -> Any:
+    """A field that may be left out: a scale is then one, in random cells too."""
+    return dataclasses.field(default=None, metadata={"missing": 1.0})
+
+
 class Cell(ABC):
     """A recurrent cell: its fields are its parameters, its `step` is its equations.
 
@@ -57,10 +62,10 @@ class Cell(ABC):
 
     def __post_init__(self) -> None:
         sizes: dict[str, tuple[int, str]] = {}
-        shapes = self.shapes()
+        shapes, missing = self.shapes(), self._missing()
         # Given parameters first: the ones left out take their sizes from them.
         for name in sorted(shapes, key=lambda field: getattr(self, field) is None):
-            value = _checked(type(self).__name__, name, getattr(self, name), shapes[name], sizes)
+            value = _checked(type(self).__name__, name, getattr(self, name), shapes[name], sizes, missing[name])
             object.__setattr__(self, name, value)
 
     @classmethod
@@ -70,6 +75,11 @@ class Cell(ABC):
         hints = typing.get_type_hints(cls, include_extras=True)
         fields = dataclasses.fields(typing.cast(Any, cls))
         return {f.name: hints[f.name].__metadata__[0] for f in fields if hasattr(hints[f.name], "__metadata__")}
+
+    @classmethod
+    def _missing(cls) -> dict[str, float]:
+        """The value of each parameter that is left out, by field name."""
+        return {f.name: f.metadata.get("missing", 0.0) for f in dataclasses.fields(typing.cast(Any, cls))}
 
     def _size(self, letter: str) -> int:
         for name, shape in self.shapes().items():
@@ -169,13 +179,13 @@ class Cell(ABC):
 
     @classmethod
     def _gaussian(cls, sizes: dict[str, int], gain: float, seed: int) -> dict[str, Array]:
-        """Arrays of each field by the letters of its shape: columns zero, weights of variance 1 / their columns.
+        """Arrays of each field by the letters of its shape: columns as if left out, weights of variance 1 / columns.
 
         Those of the inputs (letter m) are not scaled by `gain`, all others are.
         """
         require_sizes(sizes["n"], sizes["m"], **{k: v for k, v in sizes.items() if k not in ("n", "m")})
         generator = np.random.default_rng(seed)
-        known = sizes | {"1": 1}
+        known, missing = sizes | {"1": 1}, cls._missing()
 
         def scale(rows: str, columns: str) -> float:
             if columns == "1":
@@ -183,13 +193,16 @@ class Cell(ABC):
             return (1.0 if columns == "m" else gain) / math.sqrt(max(known[columns], 1))
 
         return {
-            name: scale(*shape) * generator.standard_normal([known[letter] for letter in shape])
+            name: missing[name] * (shape[-1] == "1")
+            + scale(*shape) * generator.standard_normal([known[letter] for letter in shape])
             for name, shape in cls.shapes().items()
         }
 
 
-def _checked(cell: str, name: str, value: Any, shape: tuple[str, ...], sizes: dict[str, tuple[int, str]]) -> Array:
-    """`value` as a read-only float64 copy of the declared shape; `sizes` learns each letter from its first use."""
+def _checked(
+    cell: str, name: str, value: Any, shape: tuple[str, ...], sizes: dict[str, tuple[int, str]], otherwise: float = 0.0
+) -> Array:
+    """A read-only float64 copy of the declared shape, `otherwise` where `value` is None; `sizes` learns letters."""
     is_bias = shape[1] == "1"
     more_axes = shape[-1] == "..."
     shape = shape[:-1] if more_axes else shape
@@ -200,7 +213,7 @@ def _checked(cell: str, name: str, value: Any, shape: tuple[str, ...], sizes: di
             raise ParameterError(
                 f"{cell} needs at least one recurrent weight matrix; {name} and all others are missing."
             )
-        value = np.zeros([1 if d == "1" else sizes[d][0] if d in sizes else default[d] for d in shape])
+        value = np.full([1 if d == "1" else sizes[d][0] if d in sizes else default[d] for d in shape], otherwise)
         value = value[..., np.newaxis] if more_axes else value
     if "N" in shape and hasattr(value, "tocsr"):
         return typing.cast(Array, _checked_sparse(cell, name, value))

@@ -137,20 +137,28 @@ class Attractors:
             [
                 str(i), a.kind, "" if a.period is None else str(a.period), "" if a.listed is None else str(a.listed),
                 f"{100 * a.fraction:.1f} % ({100 * a.interval[0]:.1f} to {100 * a.interval[1]:.1f})",
-                "" if not len(a.exponents) else f"{a.exponents[0]:.4g}",
+                _first_exponent(a),
             ]
             for i, a in enumerate(self.attractors)
         ]  # fmt: skip
-        header = ["#", "kind", "period", "listed", "basin (95 %)", "largest exponent"]
+        header = ["#", "kind", "period", "listed", "basin (95 %)", "largest exponent (nats/step)"]
         lines = [f"{self.map_name}: {len(self)} attractor{'s' * (len(self) != 1)}, {self.method}"]
         lines += [aligned(header, rows)] if rows else []
-        lines += [f"{100 * self.unbounded:.1f} % of the starts ran off."] if self.unbounded else []
+        lines += [f"{100 * self.unbounded:.1f} % of the starts ran off to infinity."] if self.unbounded else []
         lines += [f"#{i}: {a.note}." for i, a in enumerate(self.attractors) if a.note]
         if self.unvisited:
             lines.append(f"Stable fixed points that drew in no start: {', '.join(map(str, self.unvisited))}.")
         return "\n".join(lines)
 
     __repr__ = __str__
+
+
+def _first_exponent(a: Attractor) -> str:
+    """The largest exponent with its standard error, which that of a point or cycle, from its multipliers, has not."""
+    if not len(a.exponents):
+        return ""
+    error = float(a.exponent_errors[0])
+    return f"{a.exponents[0]:.4g}" + (f" +- {error:.1g}" if error > 0 else "")
 
 
 def find_attractors(

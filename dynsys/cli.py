@@ -13,6 +13,7 @@ import click
 
 import dynsys
 from dynsys.commands.cells import list_cells
+from dynsys.commands.covariant import covariant
 from dynsys.commands.exact import exact
 from dynsys.commands.fixed_points import fixed_points
 from dynsys.commands.gradients import gradients
@@ -64,7 +65,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    report, fixed_points, lyapunov, gradients, worst_case, exact, mean_field, remedies, propagate, list_cells,
+    report, fixed_points, lyapunov, covariant, gradients, worst_case, exact, mean_field, remedies, propagate,
+    list_cells,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)

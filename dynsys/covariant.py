@@ -14,12 +14,13 @@ from dynsys.covariant_run import CovariantRun, Path, Window, covariant_run, sine
 from dynsys.errors import AnalysisError, InputError, ShapeError
 from dynsys.limits import one_blas_thread
 from dynsys.orbits import sequence, start_columns
-from dynsys.types import Array, ArrayLike, Booleans
+from dynsys.types import Array, ArrayLike, Booleans, Progress
 
 AGREEMENT = 1e-6
 """Sine of the angle to which two runs from other random frames must agree."""
 WHOLE, LEADING = 64, 16
 """State variables up to which all vectors are computed, and how many beyond."""
+QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 PARTS = 20
 """Stretches of the window whose means give standard errors."""
 
@@ -34,6 +35,7 @@ class CovariantVectors:
         local_exponents: (T, k) log|J_t v_i(t)|, nats per step. exponents: (k,) their means; standard_errors: (k,), from
             batch means.
         angles: (T, k - 1) between vectors i and i + 1, radians, 0 to pi/2.
+        pair_angles: (k, k) least angle between vectors i and j anywhere in the window, radians; zero on the diagonal.
         splitting: (T,) least angle between the subspaces of the growing and of the shrinking vectors, radians; None
             where one of them is empty. Where it comes near zero the orbit is not hyperbolic: directions that grow and
             shrink are nearly the same there.
@@ -51,6 +53,7 @@ class CovariantVectors:
     exponents: Array
     standard_errors: Array
     angles: Array
+    pair_angles: Array
     splitting: Array | None
     n_expanding: int
     n_contracting: int
@@ -70,21 +73,41 @@ class CovariantVectors:
         """How many vectors there are."""
         return len(self.exponents)
 
+    @property
+    def angle_quantiles(self) -> Array:
+        """(5, k - 1): least, 5 %, median, 95 % and largest of `angles` over the window, radians."""
+        return np.asarray(np.quantile(self.angles, QUANTILES, axis=0))
+
+    @property
+    def splitting_quantiles(self) -> Array | None:
+        """(5,): the same of `splitting`."""
+        return None if self.splitting is None else np.asarray(np.quantile(self.splitting, QUANTILES))
+
     def to_dict(self) -> dict[str, Any]:
-        """All fields, for JSON."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        """All fields and the quantiles, for JSON."""
+        return self.summary() | {"states": self.states, "vectors": self.vectors}
+
+    def summary(self) -> dict[str, Any]:
+        """All but `states` and `vectors`, which are large, and the quantiles."""
+        kept = [name for name in self.__dataclass_fields__ if name not in ("states", "vectors")]
+        out = {name: getattr(self, name) for name in kept}
+        return out | {"angle_quantiles": self.angle_quantiles, "splitting_quantiles": self.splitting_quantiles}
 
     def __str__(self) -> str:
         lines = [f"{self.map_name}: {self.k} of {self.n} covariant Lyapunov vectors over {self.steps} steps"]
+        quantiles = self.angle_quantiles
         for i, (value, error) in enumerate(zip(self.exponents, self.standard_errors, strict=True)):
             known = "" if self.determined[i] else "   (vector not determined)"
-            near = f", angle to the next {self.angles[:, i].min():.3g} or more" if i + 1 < self.k else ""
+            near = f", angle to the next {_spread(quantiles[:, i])}" if i + 1 < self.k else ""
             lines.append(f"{i:4d}  {value: .6f} +- {error:.1e} nats/step{near}{known}")
-        if self.splitting is not None:
+        if self.splitting_quantiles is not None:
             lines.append(
-                f"least angle between {self.n_expanding} growing and {self.n_contracting} shrinking directions: "
-                f"{self.splitting.min():.3g} radians (median {np.median(self.splitting):.3g})"
+                f"angle between the {self.n_expanding} growing and the {self.n_contracting} shrinking directions: "
+                f"{_spread(self.splitting_quantiles)}"
             )
+        else:
+            only = "grow" if self.n_expanding else "shrink" if self.n_contracting else "neither grow nor shrink"
+            lines.append(f"no angle between growing and shrinking directions: all that are known {only}")
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
 
     __repr__ = __str__
@@ -100,6 +123,7 @@ def covariant_vectors(
     align: int = 500,
     *,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> CovariantVectors:
     """Covariant Lyapunov vectors of `f` along the orbit of `start`.
 
@@ -110,7 +134,7 @@ def covariant_vectors(
         steps: of the window whose vectors are returned. discard: steps before it, in which state and frame settle.
             align: steps after it, from whose end the vectors are taken back; both errors fall like
             exp(-(gap of neighbouring exponents) x steps).
-        seed: of the random frames.
+        seed: of the random frames. progress: called with (passes done, passes in all, message).
 
     Returns: CovariantVectors. Memory: the result, and the square root of the steps times n k. Cost: four passes of
         O(n^2 k) per step, and two more as a check from other frames.
@@ -133,12 +157,19 @@ def covariant_vectors(
         raise ShapeError(f"covariant vectors are those of one orbit; got {state.shape[1]} starts.")
     generator = seeds.generator(seed)
     starts = [_start(generator, f.state_size, k) for _ in range(2)]
+    say = progress or (lambda done, total, message: None)
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        say(0, 3, "which directions the steps keep")
         path = Path(f, state, driving, window)
         columns = trusted_columns(path, starts[0][0])
         if not columns:
             raise AnalysisError("the orbit has no direction that a step keeps: all exponents are minus infinity.")
-        one, two = (covariant_run(path, Q[:, :columns], C[:columns, :columns]) for Q, C in starts)
+        runs = []
+        for done, (Q, C) in enumerate(starts, 1):
+            say(done, 3, "forward, and back again" + " from another frame" * (done > 1))
+            runs.append(covariant_run(path, Q[:, :columns], C[:columns, :columns]))
+        one, two = runs
+        say(3, 3, "done")
     return _result(path, one, two, k, seed)
 
 
@@ -172,6 +203,7 @@ def _result(path: Path, one: CovariantRun, two: CovariantRun, k: int, seed: int)
         exponents=exponents,
         standard_errors=errors,
         angles=np.arcsin(np.minimum(sines(one.vectors[..., :-1], one.vectors[..., 1:]), 1.0)),
+        pair_angles=_pair_angles(one.vectors),
         splitting=least_angles(one.vectors[..., growing], one.vectors[..., shrinking]),
         n_expanding=int(growing.sum()),
         n_contracting=int(shrinking.sum()),
@@ -186,6 +218,21 @@ def _result(path: Path, one: CovariantRun, two: CovariantRun, k: int, seed: int)
         map_name=f.name,
         notes=_notes(exponents, determined, columns, k, window),
     )
+
+
+def _pair_angles(vectors: Array) -> Array:
+    """(k, k) least angles over time between unit columns (T, n, k)."""
+    k = vectors.shape[2]
+    least = np.zeros((k, k))
+    for i in range(k - 1):
+        least[i, i + 1 :] = sines(vectors[:, :, i : i + 1], vectors[:, :, i + 1 :]).min(axis=0)
+    return np.asarray(np.arcsin(np.minimum(least + least.T, 1.0)))
+
+
+def _spread(quantiles: Array) -> str:
+    """Quantiles of an angle in words."""
+    least, low, middle, high, _ = quantiles
+    return f"{least:.3g} radians or more (median {middle:.3g}, 90 % from {low:.3g} to {high:.3g})"
 
 
 def least_angles(a: Array, b: Array) -> Array | None:

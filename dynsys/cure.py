@@ -12,13 +12,17 @@ from dynsys.durations import checked_duration
 from dynsys.errors import AnalysisError, InputError
 from dynsys.treatment.chaos_rules import critical, forcing_interval
 from dynsys.treatment.flossing_rule import flossing
-from dynsys.treatment.gate_rules import forget_bias, output_bias, single_forget_bias
+from dynsys.treatment.gate_rules import forget_bias, single_forget_bias
+from dynsys.treatment.half_open_rule import half_open
 from dynsys.treatment.identity_rule import identity_relu
+from dynsys.treatment.layer_norm_rule import layer_norm
 from dynsys.treatment.layer_rules import residual
 from dynsys.treatment.loss_rules import clipping, truncation
 from dynsys.treatment.patient import QUICK, WHOLE, Patient
 from dynsys.treatment.remedy import Remedies, Remedy, Skipped
 from dynsys.treatment.saturation_rule import saturation
+from dynsys.treatment.split_rules import h_detach, output_bias
+from dynsys.treatment.sum_rule import budget
 from dynsys.treatment.task import Task
 from dynsys.treatment.weight_rules import clipped_singular_values, critical_gain, orthogonal
 from dynsys.trials import as_trials
@@ -30,14 +34,17 @@ RULES = (
     critical,
     clipping,
     truncation,
+    half_open,
     forget_bias,
     single_forget_bias,
     output_bias,
+    h_detach,
     orthogonal,
     identity_relu,
     critical_gain,
     clipped_singular_values,
     saturation,
+    layer_norm,
     residual,
     flossing,
     forcing_interval,
@@ -115,7 +122,7 @@ def remedies(
         progress(len(RULES), len(RULES), "done")
     return Remedies(
         remedies=tuple(found),
-        healthy=tuple(healthy),
+        healthy=tuple(dict.fromkeys(healthy)),
         skipped=tuple(dict.fromkeys(skipped)),
         largest_exponent=float(patient.lyapunov.exponents[0]),
         standard_error=float(patient.lyapunov.standard_errors[0]),
@@ -123,4 +130,5 @@ def remedies(
         task_lag=lag,
         sequences=int(patient.task.inputs.shape[1]),
         step_duration=duration,
+        budget=budget(patient),
     )

@@ -7,7 +7,7 @@ overflows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -105,6 +105,24 @@ def gradient_lags(links: Sequence[Linearization], seeds: Mapping[int, Array]) ->
         lag_95=int(np.argmax(reached)) if reached.any() else 0,
         truncation_error=errors,
     )
+
+
+def norms_by_lag(
+    links: Sequence[Linearization], seeds: Mapping[int, Array], back: Callable[[Linearization, Array], Array]
+) -> Array:
+    """(T,) log norms as in `GradientLags`, relative to lag 0, of losses that go back by a rule of the caller's.
+
+    Args:
+        links, seeds: as for `gradient_lags`. back: from a step's linearisation and a cotangent (n, B, 1) after it to
+            the one before.
+    """
+    losses = _Followed({s: seed[..., np.newaxis] for s, seed in seeds.items()})
+    norms = np.full(len(links), -np.inf)
+    for lag in range(len(links)):
+        norms[lag] = losses.root_mean_square()
+        for s in losses.alive():
+            losses.back(s, back(links[losses.at[s]], losses.flowing[s]))
+    return norms - norms[0] if np.isfinite(norms[0]) else norms
 
 
 def _shares(norms: Array) -> Array:

@@ -20,7 +20,7 @@ from dynsys.leading_gradients import leading_spectra
 from dynsys.limits import one_blas_thread
 from dynsys.log_svd import GradedProduct
 from dynsys.maps import Map
-from dynsys.orbits import constant_input, sequence, start_columns
+from dynsys.orbits import constant_input, sequence, start_columns, trials_came_first
 from dynsys.rank import RankLoss
 from dynsys.types import Array, ArrayLike, Integers, Progress
 
@@ -151,7 +151,8 @@ def gradient_spectrum(
     wanted = _checked_lags(lags)
     driving = None if inputs is None else sequence(f, inputs)
     if driving is not None and len(driving) < wanted[-1]:
-        raise InputError(f"`inputs` has {len(driving)} steps, fewer than the largest lag {wanted[-1]}.")
+        hint = trials_came_first("inputs", driving.shape[1] >= wanted[-1])
+        raise InputError(f"`inputs` has {len(driving)} steps, fewer than the largest lag {wanted[-1]}.{hint}")
     keep = f.state_size if k is None else k
     if not 1 <= keep <= f.state_size:
         raise InputError(f"`k` must be between 1 and the state size {f.state_size}, got {k}.")

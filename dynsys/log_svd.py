@@ -77,7 +77,7 @@ class GradedProduct:
                 self._moved, self._spare = np.matmul(jacobian, self._columns(), out=self._room[0]), self._room[1]
             else:
                 self._spare[...] = jacobian
-                self._moved, self._spare = self._factor.times(self._spare), self._factor.packed
+                self._moved, self._spare = self._factor.times(self._spare, overwrite=True), self._factor.packed
             if self._shake is not None:
                 self._shake = np.roll(self._shake, 1, axis=0)
                 self._moved += np.linalg.norm(jacobian, axis=1, keepdims=True) * self._shake

@@ -27,13 +27,14 @@ class SearchBox:
     """Where to look for states. `low`, `high`: (n,), model units.
 
     `invariant` means that the map carries the closed box strictly into its interior, which the index test needs.
-    `origin` says in words where the box comes from.
+    `origin` says in words where the box comes from. `given`: by the caller, who is taken at their word.
     """
 
     low: Array
     high: Array
     invariant: bool
     origin: str
+    given: bool = False
 
 
 class Map(ABC):
@@ -227,7 +228,7 @@ def given_box(box: tuple[Any, Any], invariant: bool, size: int) -> SearchBox:
         raise InputError(f"`box` must be (low, high), numbers or arrays of length {size}: {error}.") from None
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
         raise InputError("`box` needs finite low < high in every coordinate.")
-    return SearchBox(low, high, invariant, "given by the caller" + (", who asserts it is invariant" * invariant))
+    return SearchBox(low, high, invariant, "given by the caller" + (", who asserts it is invariant" * invariant), True)
 
 
 def _to_columns(states: Array) -> Array:

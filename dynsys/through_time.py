@@ -12,7 +12,7 @@ from dynsys.combinators import as_map
 from dynsys.errors import InputError, ShapeError
 from dynsys.gradient_lags import GradientLags, gradient_lags
 from dynsys.maps import Map, numbers
-from dynsys.orbits import sequence, start_columns
+from dynsys.orbits import sequence, start_columns, trials_came_first
 from dynsys.readings.linear import Linearization
 from dynsys.readout import Readout, as_readout
 from dynsys.types import Array, ArrayLike
@@ -97,7 +97,11 @@ def targets_by_step(targets: ArrayLike, loss: str, at: str, steps: int, batch: i
     fits = [shape for shape in (lead, plain) if array.ndim == len(shape) + extra and array.shape[: len(shape)] == shape]
     if not fits:
         wanted = ", ".join(str(size) for size in lead) + (", r" if extra else "")
-        raise ShapeError(f'targets for loss "{loss}" at "{at}" need shape ({wanted}), got {array.shape}.')
+        turned = (batch, steps) if at == "all" else (steps,)
+        hint = trials_came_first(
+            "targets" if at == "all" else "inputs", steps != batch and array.shape[: len(turned)] == turned
+        )
+        raise ShapeError(f'targets for loss "{loss}" at "{at}" need shape ({wanted}), got {array.shape}.{hint}')
     scored = steps if at == "all" else 1
     if loss == "cross-entropy":
         if (array != np.floor(array)).any():

@@ -11,7 +11,7 @@ import numpy as np
 from dynsys import seeds
 from dynsys.errors import InputError, LoadError, ShapeError
 from dynsys.maps import Map, numbers, require_finite
-from dynsys.orbits import simulate
+from dynsys.orbits import simulate, trials_came_first
 from dynsys.types import AnyArray, Array
 
 SAME_REPLAY = 1e-4  # deviation of recorded states that float32 recordings explain
@@ -159,9 +159,11 @@ def _hidden(f: Map, hidden: Any, driving: Array, origin: str, trials_first: bool
     if array.shape[:2] != (steps, trials) or array.shape[2] not in widths:
         got = (array.shape[1], array.shape[0], array.shape[2]) if trials_first else array.shape
         order = "(trials, steps, units)" if trials_first else "(steps, trials, units)"
+        hint = trials_came_first("hidden", not trials_first and array.shape[:2] == (trials, steps))
         raise ShapeError(
             f"`hidden` of {origin} has shape {got}, needs {order} with {trials} trials, {steps} steps (the state after "
             f"each step, without the initial one) and {widths[0]} units (h of the top layer) or {widths[1]} (all)."
+            + hint
         )
     require_finite(array, f"hidden of {origin}")
     return array

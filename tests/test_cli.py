@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
 import pickle
+import re
 import shlex
 import subprocess
 import sys
@@ -516,6 +518,33 @@ def test_a_report_that_cannot_be_written_is_refused(out: str, elsewhere: Path) -
     assert (elsewhere / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("work", "command"),
+    [
+        ("dynsys.reporting.study.run_study", [*REPORT, "--out", "/proc/none"]),
+        ("dynsys.reporting.study.run_study", [*REPORT, "--out", "taken"]),
+        ("dynsys.reporting.graph_report.run_graph_study", ["propagate", "net.csv", "--out", "/proc/none"]),
+        ("dynsys.lyapunov_spectrum", ["lyapunov", MODEL, "--plot", "/proc/none.svg"]),
+        ("dynsys.gradient_spectrum", ["gradients", MODEL, "--plot", "/proc/none.svg"]),
+        ("dynsys.random_networks_measured.gain_sweep", ["mean-field", "--out", "/proc/none.svg"]),
+        ("dynsys.find_fixed_points", ["fixed-points", MODEL, "--out", "/proc/none.npz"]),
+        ("dynsys.find_fixed_points", ["fixed-points", MODEL, "--plots", "/proc/none"]),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    work: str, command: list[Any], elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for the superuser, whom permissions do not stop: /proc takes no files, and a folder is no file."""
+    (elsewhere / "net.csv").write_text("a,b\nb,c\n")
+    (elsewhere / "taken" / "report.json").mkdir(parents=True)
+    module, name = work.rsplit(".", 1)
+    started: list[str] = []
+    monkeypatch.setattr(importlib.import_module(module), name, lambda *_, **__: started.append(work))
+    assert "cannot write" in refused(dynsys_(*command))
+    assert not started
+    assert sorted(p.name for p in elsewhere.iterdir()) == ["net.csv", "taken"]
+
+
 @pytest.mark.parametrize("out", [".", "file/inside.npz", "missing/points.npz"])
 def test_points_that_cannot_be_saved_are_refused(out: str, elsewhere: Path) -> None:
     (elsewhere / "file").write_text("mine")
@@ -526,6 +555,52 @@ def test_points_that_cannot_be_saved_are_refused(out: str, elsewhere: Path) -> N
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
 def test_a_full_disk_is_said() -> None:
     assert "No space left" in refused(dynsys_("fixed-points", MODEL, *QUICK, "--out", "/dev/full"))
+
+
+# what a program that reads the JSON has to know
+
+
+@pytest.fixture
+def altered(tmp_path: Path) -> str:
+    """Trials whose recorded states another network made."""
+    with np.load(TRIALS) as file:
+        np.savez(tmp_path / "t.npz", inputs=file["inputs"][:3, :12], hidden=file["hidden"][:3, :12] + 0.5)
+    return str(tmp_path / "t.npz")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["lyapunov", MODEL, "-k", 1, "--steps", 20],
+        ["gradients", MODEL, "--lags", 5, "-k", 1],
+        ["worst-case", MODEL],
+        ["remedies", MODEL],
+        ["fixed-points", MODEL, *QUICK],
+        ["fixed-points", MODEL, *QUICK, "--input", "0,0,0", "--input", "1,0,0"],
+    ],
+)
+def test_states_that_are_not_reproduced_are_in_the_json(command: list[Any], altered: str) -> None:
+    result = ran(*command, "--trials", altered, "--json", "-q")
+    (said,) = strict(result.stdout)["warnings"]
+    assert re.search(r"recorded states are not reproduced \(off by up to 0\.[45]\d?\)", said)
+    assert said in result.stderr
+
+
+def test_without_a_warning_there_is_no_such_key() -> None:
+    result = ran("gradients", MODEL, "--trials", TRIALS, "--lags", 5, "-k", 1, "--json", "-q")
+    assert "warnings" not in strict(result.stdout)
+    assert result.stderr == ""
+
+
+def test_lags_beyond_the_trials_are_named_and_the_others_computed() -> None:
+    result = ran("gradients", MODEL, "--trials", TRIALS, "--lags", "5,64,500,600", "-k", 1, "--json", "-q")
+    data = strict(result.stdout)
+    assert data["lags"] == [5, 64]
+    assert data["warnings"] == ["trials have 64 steps: lags 500, 600 left out."]
+    assert data["warnings"][0] in result.stderr
+    message = refused(dynsys_("gradients", MODEL, "--trials", TRIALS, "--lags", "65,500"))
+    assert "64 steps" in message
+    assert "65, 500" in message
 
 
 # as a real process
@@ -635,7 +710,7 @@ def test_mean_field_beside_networks_that_were_drawn() -> None:
     assert "diverges" in ran("mean-field", "--gains", "1.5", "--activation", "softplus").stdout
     assert "kept as it starts" in ran("mean-field", "--gains", "0.5,1", "--activation", "identity").stdout
     assert "numbers with commas" in refused(dynsys_("mean-field", "--gains", "a"))
-    assert "picture" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "nowhere/f.svg"))
+    assert "no folder 'nowhere'" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "nowhere/f.svg"))
     assert "picture" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "f.doc"))
 
 
@@ -652,6 +727,28 @@ def test_lyapunov_says_how_exponents_vary_over_orders_of_the_trials(elsewhere: P
     assert len(out["by_sequence"]) == 1
     assert out["times_ms"][0] == pytest.approx(10 * out["times"][0])
     assert (elsewhere / "exponents.svg").read_text().startswith("<?xml")
+
+
+def test_covariant_vectors_have_their_angles_a_picture_and_a_file(elsewhere: Path) -> None:
+    """JSON has the summary; the file has the vectors, on which the angles of the summary can be measured again."""
+    out = json.loads(
+        ran("covariant", MODEL, "--trials", TRIALS, "-k", 3, "--steps", 40, "--discard", 300, "--align", 300,
+            "--plot", "angles.svg", "--out", "vectors.npz", "--json", "-q").stdout
+    )  # fmt: skip
+    assert "vectors" not in out
+    with np.load(elsewhere / "vectors.npz") as file:
+        vectors = file["vectors"]
+    assert vectors.shape == (40, 16, 3)
+    cosines = np.abs(np.einsum("tni,tnj->tij", vectors, vectors))
+    np.testing.assert_allclose(out["angles"], np.arccos([[c[0, 1], c[1, 2]] for c in cosines]), atol=1e-6)
+    least = np.arccos(np.minimum(cosines.max(axis=0), 1.0))
+    np.testing.assert_allclose(out["pair_angles"], least, atol=1e-6)
+    np.testing.assert_allclose(out["angle_quantiles"][0], np.min(out["angles"], axis=0), atol=1e-12)
+    assert out["splitting_quantiles"] is None  # all of them shrink
+    assert (elsewhere / "angles.svg").read_text().startswith("<?xml")
+    shown = ran("covariant", MODEL, "-k", 2, "--steps", 5, "--input", "0,0,0", "-q").stdout
+    assert "radians or more" in shown
+    assert dynsys_("covariant", MODEL, "--out", "vectors.txt").exit_code == 2
 
 
 def test_gradients_have_their_horizon_in_ms_and_a_picture(elsewhere: Path) -> None:

@@ -14,6 +14,9 @@ def recognized(s: Any) -> tuple[str, Any] | None:
         if scaled.op == "multiply" and scaled.args[0].op == "constant" and scaled.args[1] is x:
             return rf"\operatorname{{leakyrelu}}_{{{_number(scaled.args[0])}}}", x
     if s.op == "divide":
+        normed = _layer_norm(*s.args)
+        if normed is not None:
+            return normed
         x, below = s.args
         if (
             below.op == "add"
@@ -37,6 +40,20 @@ def _clip(s: Any) -> tuple[str, Any] | None:
     if inner.op == "maximum" and inner.args[1].op == high.op == "constant" and not high.ndim:
         return rf"\operatorname{{clip}}_{{[{_number(inner.args[1])}, {_number(high)}]}}", inner.args[0]
     return None
+
+
+def _layer_norm(above: Any, below: Any) -> tuple[str, Any] | None:
+    """(x - mean x) / sqrt(mean (x - mean x)^2 + epsilon) as LN_epsilon(x)."""
+    if above.op != "subtract" or below.op != "sqrt" or below.args[0].op != "add":
+        return None
+    x, mean = above.args
+    variance, epsilon = below.args[0].args
+    if mean.op != "mean" or mean.args[0] is not x or variance.op != "mean" or variance.args[0].op != "multiply":
+        return None
+    if any(factor is not above for factor in variance.args[0].args):
+        return None
+    small = _number(epsilon) if epsilon.op == "constant" else epsilon.args[0]
+    return rf"\operatorname{{LN}}_{{{small}}}", x
 
 
 def _is(s: Any, value: float) -> bool:

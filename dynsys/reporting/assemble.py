@@ -157,6 +157,8 @@ def _data(
         data["cycles"] = {str(p): found.to_dict() for p, found in study.cycles.items()}
     if study.lyapunov is not None:
         data["lyapunov"] = study.lyapunov
+    if study.covariant is not None:
+        data["covariant"] = study.covariant.summary()
     if study.gradients is not None:
         data["gradients"] = study.gradients
     if study.gate_times is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dynsys.maps import Map
+from dynsys.reporting.covariant_figure import angles
 from dynsys.reporting.document import Figure
 from dynsys.reporting.limit_set_marks import draw_limit_sets, draw_manifolds
 from dynsys.reporting.spectra_figures import exponents, gains
@@ -230,7 +231,8 @@ def overlaps(study: Study) -> Figure | None:
         svg=svg,
         alt="Overlap of modes with input and readout directions against the modulus of their multiplier.",
         caption=(
-            f"{_overlap_caption(study, len(panels))}, against how long it lasts. Dashed: what "
+            f"{_overlap_caption(study, len(panels))}, against the modulus of its multiplier: left "
+            "of 1 it decays, right of 1 it grows. Dashed: what "
             f"one random direction stays below 95 % of the time ({number(alignment.chance, 2)})."
         ),
     )
@@ -250,5 +252,6 @@ FIGURES: dict[str, Callable[[Study], Figure | None]] = {
     "speeds": speeds,
     "overlaps": overlaps,
     "exponents": lambda study: None if study.lyapunov is None else exponents(study.lyapunov),
+    "covariant-angles": lambda study: None if study.covariant is None else angles(study.covariant),
     "gains": lambda study: None if study.gradients is None else gains(study.gradients),
 }

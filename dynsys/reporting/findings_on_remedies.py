@@ -12,8 +12,8 @@ from dynsys.treatment.remedy import Remedy
 
 TIED = {
     "vanishing-gradients": (
-        "forget-bias", "forget-bias-single", "output-bias", "orthogonal-weights", "identity-relu", "unsaturate",
-        "residual-connections",
+        "forget-bias", "forget-bias-single", "forget-bias-start", "output-bias", "h-detach", "orthogonal-weights",
+        "identity-relu", "unsaturate", "layer-norm", "residual-connections",
     ),
     "exploding-gradients": ("clip-gradients", "critical-gain", "clip-singular-values"),
     "chaotic": ("critical-gain", "force-sparsely"),

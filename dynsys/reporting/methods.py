@@ -29,6 +29,8 @@ REFERENCES = {
     "engelken": "R. Engelken, F. Wolf and L. F. Abbott, Lyapunov spectra of chaotic recurrent neural networks, "
     "Physical "
     "Review Research 5 (2023) 043044. doi:10.1103/PhysRevResearch.5.043044",
+    "ginelli": "F. Ginelli, P. Poggi, A. Turchi, H. Chaté, R. Livi and A. Politi, Characterizing dynamics with "
+    "covariant Lyapunov vectors, Physical Review Letters 99 (2007) 130601. doi:10.1103/PhysRevLett.99.130601",
     "pascanu": "R. Pascanu, T. Mikolov and Y. Bengio, On the difficulty of training recurrent neural networks, "
     "ICML 2013, "
     "arXiv:1211.5063.",
@@ -74,6 +76,12 @@ def methods_of(study: Study, version: str) -> tuple[tuple[str, ...], tuple[str, 
             f"steps after {ly.discard} discarded ({ly.drive}), with standard errors from batch means, and checked "
             "against "
             "the mean log-determinant and a second random frame."
+        )
+    if study.covariant is not None:
+        paragraphs.append(
+            f"Covariant Lyapunov vectors were computed by the method of Ginelli et al. {cite('ginelli')} over "
+            f"{study.covariant.steps} steps, {study.covariant.discard} before and {study.covariant.align} after them "
+            "for the directions to settle, and checked against a second pair of random frames."
         )
     if study.gradients is not None:
         paragraphs.append(

@@ -14,6 +14,7 @@ from dynsys.reporting.study import Study
 from dynsys.reporting.svg import COLOURS, drawing, figure_svg
 from dynsys.reporting.wording import even, number, plural
 from dynsys.treatment.remedy import Remedies, Remedy
+from dynsys.treatment.sum_rule import Budget
 
 WIDE = 20.0
 """Largest over smallest value from which a scale is logarithmic."""
@@ -40,6 +41,8 @@ def remedies_section(study: Study, figure: Figure | None) -> Section | None:
         blocks.append(_table(result))
         blocks += [] if figure is None else [figure]
         blocks += [Paragraph(_in_words(place, remedy)) for place, remedy in enumerate(result, 1)]
+    if result.budget is not None:
+        blocks.append(Paragraph(_budget(result.budget)))
     if result.healthy:
         fine = "; ".join(_plain(line) for line in result.healthy)
         blocks.append(Paragraph(f"Looked at, and nothing to change: {fine}."))
@@ -81,6 +84,15 @@ def _in_words(place: int, remedy: Remedy) -> str:
         + (f" Besides: {_plain(more)}." if more else "")
         + ("" if remedy.agrees else " The prediction did not hold: do not rely on this change without trying it.")
         + f" Source: {remedy.source}."
+    )
+
+
+def _budget(budget: Budget) -> str:
+    """Which part of the network contributes what to the sum of all exponents."""
+    terms = "; ".join(f"{name.replace(' - ', ' − ')} {even(value)}" for name, value in budget.terms.items())
+    return (
+        f"What contracts: the sum of all exponents is {even(budget.total)} nats/step (the mean of log |det J| over "
+        f"{budget.places} steps), of which: {terms}."
     )
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dynsys.covariant import CovariantVectors
 from dynsys.gradients import GradientSpectrum
 from dynsys.lyapunov import LyapunovSpectrum
+from dynsys.reporting.covariant_figure import draw_angles
 from dynsys.reporting.document import Figure
 from dynsys.reporting.svg import COLOURS, drawing, figure_svg, style
 from dynsys.reporting.wording import plural
@@ -117,14 +119,14 @@ def _draw_gains(canvas: object, result: GradientSpectrum) -> None:
 def check(path: Path) -> None:
     """Raises InputError for a picture that could not be written, before hours of work rather than after."""
     from dynsys.errors import InputError
+    from dynsys.outputs import require_writable_file
 
     if path.suffix.lower() not in (".svg", ".png", ".pdf"):
         raise InputError(f"a picture is written as .svg, .png or .pdf, got {path.name!r}.")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}.")
+    require_writable_file(path)
 
 
-def save(result: LyapunovSpectrum | GradientSpectrum, path: Path) -> None:
+def save(result: LyapunovSpectrum | GradientSpectrum | CovariantVectors, path: Path) -> None:
     """The picture of a result as SVG, PNG or PDF, by the file's name, on white."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
@@ -136,6 +138,8 @@ def save(result: LyapunovSpectrum | GradientSpectrum, path: Path) -> None:
         canvas = Canvas(figsize=(6.8, 3.0), layout="constrained")
         if isinstance(result, LyapunovSpectrum):
             _draw_exponents(canvas, result)
+        elif isinstance(result, CovariantVectors):
+            draw_angles(canvas, result)
         else:
             _draw_gains(canvas, result)
         try:

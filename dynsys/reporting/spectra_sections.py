@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from dynsys.covariant import CovariantVectors
 from dynsys.gradients import GradientSpectrum
 from dynsys.reporting.document import Block, Figure, Paragraph, Section, Table
 from dynsys.reporting.gates import gates_text
@@ -54,7 +55,31 @@ def lyapunov_section(study: Study, figures: dict[str, Figure]) -> Section:
     if "exponents" in figures:
         blocks.append(figures["exponents"])
     blocks += [Paragraph(note[0].upper() + note[1:] + ".") for note in result.notes]
+    if study.covariant is not None:
+        blocks.append(Paragraph(_covariant(study.covariant)))
+        blocks += [figures["covariant-angles"]] if "covariant-angles" in figures else []
     return Section("lyapunov", "Lyapunov exponents", tuple(blocks))
+
+
+def _covariant(found: CovariantVectors) -> str:
+    """How near to each other growing and shrinking directions come."""
+    text = (
+        "Covariant vectors, the directions that grow at each exponent's rate at every state, were found over "
+        f"{plural(found.steps, 'step')} of the same drive. "
+    )
+    spread = found.splitting_quantiles
+    if spread is None:
+        text += "None of those that are known grows, or none shrinks, so there is no angle between the two. "
+    else:
+        text += (
+            f"Between the {found.n_expanding} that grow and the {found.n_contracting} that shrink the angle is "
+            f"{number(spread[0], 2)} or more (median {number(spread[2], 2)}, 90 % of the steps from "
+            f"{number(spread[1], 2)} to {number(spread[3], 2)} radians): near zero the orbit is not hyperbolic. "
+        )
+    unknown = int((~found.determined).sum())
+    if unknown:
+        text += f"{plural(unknown, 'vector')} of {found.k} could not be told from a neighbour of nearly the same rate. "
+    return text.strip()
 
 
 def _nats(value: float, digits: int = 3) -> str:

@@ -14,6 +14,7 @@ from dynsys.attractors import Attractors, find_attractors, known_orbits
 from dynsys.bare import bare
 from dynsys.basins import Basins, basins_of
 from dynsys.combinators import as_map
+from dynsys.covariant import CovariantVectors, covariant_vectors
 from dynsys.cure import remedies
 from dynsys.cycles import Cycles
 from dynsys.errors import AnalysisError
@@ -43,6 +44,7 @@ FREE_LAG = 100
 MOST_CERTIFICATES, LARGEST_CERTIFIED = 128, 128  # points and state variables: seconds at most
 LARGEST_PROVEN = 3  # state variables for which a report also proves that there are no other fixed points
 WORST_TRIALS, LARGEST_WORST = 4, 128  # trials and state variables: a second at most
+LARGEST_COVARIANT, COVARIANT_STEPS = 32, 500  # state variables, and steps of the window, before and after it
 SHORTEST_TASK = 3  # steps; over fewer there is nothing to remember
 LARGEST_STATE = 256  # beyond this the full spectra of the gradient section take leading values only where they can
 
@@ -60,6 +62,7 @@ class Study:
         remedies: on the trials, measured on some of them; None without trials, or where they were not asked for.
         gate_times: along the trials or a free orbit; None where the map does not tell units' own paths.
         certificates: of the fixed points, or None where the map is too large for the time of a report.
+        covariant: vectors of small maps whose largest exponent is above zero, on the drive of `lyapunov`; else None.
         cycles: by period: those that orbits end on, and those asked for.
         growth: transient growth at each fixed point. lyapunov, gradients: None where they failed, with the reason in
             `failures`.
@@ -86,6 +89,7 @@ class Study:
     gate_times: GateTimes | None = None
     remedies: Remedies | None = None
     worst_case: WorstCase | None = None
+    covariant: CovariantVectors | None = None
     cycles: dict[int, Cycles] = field(default_factory=dict)
 
 
@@ -136,6 +140,7 @@ def run_study(
     failures: list[str] = []
     say(3, STAGES, "measuring Lyapunov exponents")
     lyapunov = _tried(failures, "Lyapunov exponents", lambda: _lyapunov(f, trials, vector, seed))
+    covariant = _tried(failures, "covariant vectors", lambda: _covariant(f, lyapunov, trials, vector, seed))
     say(4, STAGES, "measuring gradients by lag")
     gradients = _tried(failures, "gradient spectrum", lambda: _gradients(f, trials, vector, seed))
     gate_times = _gate_times(f, trials, vector, seed, step_duration)
@@ -165,6 +170,7 @@ def run_study(
         gate_times=gate_times,
         remedies=helpful,
         worst_case=worst,
+        covariant=covariant,
         cycles=listed,
     )
 
@@ -216,6 +222,20 @@ def _lyapunov(f: Map, trials: Trials | None, input: Array, seed: int) -> Lyapuno
     enough = trials.joined_in_orders(length, orders, seed)
     drive = trials.joined_name + (f", in {orders} orders" if orders > 1 else "")
     return lyapunov_spectrum(f, None, enough, discard=min(500, length // 4), seed=seed, drive=drive)
+
+
+def _covariant(
+    f: Map, lyapunov: LyapunovSpectrum | None, trials: Trials | None, input: Array, seed: int
+) -> CovariantVectors | None:
+    """Where something grows: between that and what shrinks there are angles worth knowing."""
+    if lyapunov is None or f.state_size > LARGEST_COVARIANT:
+        return None
+    if lyapunov.exponents[0] - 2 * lyapunov.standard_errors[0] <= 0:
+        return None
+    total = 3 * COVARIANT_STEPS
+    driving = np.broadcast_to(input, (total, f.input_size)) if trials is None else trials.joined(total)
+    start = _typical(f, input, seed) if trials is None else None
+    return covariant_vectors(f, start, driving, None, *(COVARIANT_STEPS,) * 3, seed=seed)
 
 
 def _typical(f: Map, input: Array, seed: int) -> Array:

@@ -32,6 +32,8 @@ class Window:
 def flossed(cell: Any, window: Window, steps: int, rate: float) -> Array:
     """U after Adam steps on the mean squared exponent; `rate` is the size of a step over the rms weight.
 
+    Every gradient is scaled to norm one: through a window of badly conditioned steps they differ a hundredfold, and a
+    single large one would hold Adam back for all steps after it.
     Source: R. Engelken, Gradient flossing, NeurIPS 2023, arXiv 2312.17306; Adam: D. Kingma & J. Ba, arXiv 1412.6980.
     """
     U = np.array(cell.U)
@@ -42,6 +44,7 @@ def flossed(cell: Any, window: Window, steps: int, rate: float) -> Array:
         value, gradient = mean_square(cell, U, window)
         if value < least:
             best, least = U, value
+        gradient = gradient / max(float(np.linalg.norm(gradient)), GUARD)
         mean = BETA * mean + (1 - BETA) * gradient
         square = BETA_SQUARE * square + (1 - BETA_SQUARE) * gradient**2
         step = mean / (1 - BETA**count) / (np.sqrt(square / (1 - BETA_SQUARE**count)) + GUARD)

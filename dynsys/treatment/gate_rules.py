@@ -14,14 +14,11 @@ from scipy.special import expit
 from dynsys.errors import AnalysisError
 from dynsys.gate_times import own_factors
 from dynsys.treatment.patient import Patient
-from dynsys.treatment.records import pre_activations
 from dynsys.treatment.remedy import Remedy, Skipped
 from dynsys.types import Array
 
 CLOSE = 0.25
 """Relative deviation of the measured from the predicted time constant that feedback of the changed states explains."""
-CLOSED = 0.1
-"""Mean opening of a gate below which it is called closed."""
 
 
 def forget_bias(patient: Patient) -> Remedy | str:
@@ -77,7 +74,7 @@ def _opened(patient: Patient, wanted: Callable[[Array], Array]) -> _Opened | str
     `wanted`: from the units' ranks, as shares of one, to the pre-activation each is to have on average.
     """
     cells = patient.cells
-    biases = [_bias(cell) for cell in cells or ()]
+    biases = [keeping_bias(cell) for cell in cells or ()]
     if cells is None or not any(biases):
         return Skipped("gates: none, so no bias to set")
     try:
@@ -117,55 +114,25 @@ def _remedy(patient: Patient, opened: _Opened, **words: str) -> Remedy:
     )
 
 
-def output_bias(patient: Patient) -> Remedy | str:
-    """Open the output gates of an LSTM that remembers in c, but neither writes nor shows."""
-    cells = patient.cells
-    if cells is None or len(cells) != 1 or type(cells[0]).__name__ != "LSTM" or cells[0].gate_activation != "sigmoid":
-        return Skipped("input and output gates: the rule is for an LSTM of one layer")
-    (record,) = patient.records
-    arguments = {name: a for name, (a, _, _) in pre_activations(record).items()}
-    write, show = (arguments[f"{gate} gates"].mean(axis=(0, 2)) for gate in ("input", "output"))
-    closed = float(np.median(expit(write))), float(np.median(expit(show)))
-    longest = float(np.max(patient.gates.time_constants, initial=0.0))
-    said = f"median opening of the input gates {closed[0]:.2g}, of the output gates {closed[1]:.2g}"
-    if max(closed) >= CLOSED or longest < patient.task_lag:
-        return f"input and output gates: {said}; the slowest c keeps {longest:.3g} steps"
-    shift = np.maximum(-show, 0.0)
-    cell = cells[0]
-    changed = patient.with_cells([dataclasses.replace(cell, b_o=cell.b_o + shift[:, np.newaxis])])
-    predicted = float(np.median(expit(show + shift)))
-    again = pre_activations(changed.records[0])["output gates"][0].mean(axis=(0, 2))
-    return Remedy(
-        id="output-bias",
-        title="Open the output gates",
-        trigger=f"c keeps {longest:.3g} steps, but {said} (threshold {CLOSED:g}): what c holds is neither set nor seen",
-        change=(
-            "raise b_o so that each output gate is half open at its unit's mean pre-activation; or, in training, stop "
-            "the gradient through h at random (h-detach), so that the one through c is not drowned"
-        ),
-        settings={"b_o": changed.cells[0].b_o if changed.cells else None},
-        quantity="median opening of the output gates",
-        before=closed[1],
-        predicted=predicted,
-        after=float(np.median(expit(again))),
-        tolerance=CLOSE * predicted,
-        basis="the recorded gates with the shift added, states as they were; tolerance a quarter, for h grows",
-        source="D. Arpit et al., h-detach, ICLR 2019, arXiv 1810.03023",
-    )
-
-
-def _bias(cell: Any) -> tuple[str, str, float] | None:
+def keeping_bias(cell: Any) -> tuple[str, str, float] | None:
     """The bias that decides what is kept, the block it is about, and the sign with which it keeps more.
 
     None for gates of another function: how far a shift of their bias opens them depends on where they are.
     """
     if getattr(cell, "gate_activation", "sigmoid") != "sigmoid":
         return None
+    normalized = getattr(cell, "normalized", "")  # then the bias that counts is the norm's own
     if hasattr(cell, "b_f") and "c" in cell.state_blocks:
-        return "b_f", "c", 1.0
+        return "beta_f" if "f" in normalized else "b_f", "c", 1.0
     if hasattr(cell, "b_z") and hasattr(cell, "update"):
-        return "b_z", "h", 1.0 if cell.update == "keeps-old" else -1.0
+        return "beta_z" if "z" in normalized else "b_z", "h", 1.0 if cell.update == "keeps-old" else -1.0
     return None
+
+
+def log_odds(kept: Array) -> Array:
+    """The pre-activations of logistic gates, from how far they are open."""
+    inside = np.clip(kept, 1e-12, 1 - 1e-12)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
 def _shifted(
@@ -175,7 +142,7 @@ def _shifted(
     changed, times = [], []
     offset = 0
     for cell in cells:
-        bias = _bias(cell)
+        bias = keeping_bias(cell)
         rows, at = {}, offset
         for name, size in cell.state_blocks.items():
             rows[name], at = slice(at, at + size), at + size
@@ -184,8 +151,7 @@ def _shifted(
             changed.append(cell)
             continue
         name, block, sign = bias
-        kept = np.clip(factors[:, rows[block]], 1e-12, 1 - 1e-12)
-        logit = np.log(kept) - np.log1p(-kept)
+        logit = log_odds(factors[:, rows[block]])
         mean = logit.mean(axis=(0, 2))
         # Targets by rank, in the order in which the units keep already: nobody is turned round.
         rank = np.argsort(np.argsort(mean, kind="stable"), kind="stable")

@@ -18,6 +18,7 @@ from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import CellMap, Map
 from dynsys.treatment.norms import sequence_norms
 from dynsys.treatment.records import LayerRecord, layer_records
+from dynsys.treatment.split import Split, split
 from dynsys.treatment.task import Task
 from dynsys.types import Array
 
@@ -108,6 +109,15 @@ class Patient:
     def gates(self) -> GateTimes:
         """Along the sequences."""
         return gate_time_constants(self.f, None, self.task.inputs)
+
+    @cached_property
+    def split(self) -> Split:
+        """The gradient by lag, of the loss where there is one, along the units' own paths and otherwise."""
+        return self.split_of(self.some)
+
+    def split_of(self, task: Task) -> Split:
+        """The same on other sequences."""
+        return split(self.f, task, self.limits.lags, self.seed)
 
     @cached_property
     def gradient_norms(self) -> Array:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from scipy.special import expit
 
 from dynsys.composed_maps import Stacked
+from dynsys.loaders.recurrent import cells_package
 from dynsys.maps import Map
 from dynsys.orbits import orbit_columns
 from dynsys.types import Array
@@ -60,35 +60,67 @@ def layer_records(f: Map, stacked: Stacked | None, cells: tuple[Any, ...], input
     return tuple(out)
 
 
-def pre_activations(record: LayerRecord) -> dict[str, tuple[Array, str, tuple[str, ...]]]:
+Group = tuple[Array, str, tuple[str, ...]]
+"""Arguments (T, n, B), the function, and the parameters they scale with."""
+
+
+def pre_activations(record: LayerRecord) -> dict[str, Group]:
     """By what they feed: arguments (T, n, B) of saturating functions, the function, and the parameters they scale with.
 
     Gates that keep the state (f of an LSTM, z of a GRU) are left out: open or closed for good is how they remember.
     """
-    cell, h, x = record.cell, record.h, record.heard
-
-    def affine(suffix: str) -> Array:
-        names = (f"W{suffix}", f"U{suffix}", f"b{suffix}")
-        W, U, b = (getattr(cell, name) for name in names)
-        return np.asarray(W @ x + U @ h + b)
-
+    cell = record.cell
     kind = type(cell).__name__
-    found: dict[str, tuple[Array, str, tuple[str, ...]]] = {}
-    if kind == "Elman":
-        found["units"] = affine(""), cell.activation, ("W", "U", "b")
-    elif kind == "LSTM":
-        found["candidates g"] = affine("_g"), cell.activation, ("W_g", "U_g", "b_g")
-        found["input gates"] = affine("_i"), cell.gate_activation, ("W_i", "U_i", "b_i")
-        found["output gates"] = affine("_o"), cell.gate_activation, ("W_o", "U_o", "b_o")
-    elif kind == "GRU":
-        r = expit(affine("_r"))
-        a = cell.W_h @ x + cell.U_h @ (r * h) + cell.b_h
-        found["candidates"] = a, cell.activation, ("W_h", "U_h", "b_h")
-    elif kind == "GRUResetAfter":
-        r = expit(affine("_r"))
-        a = cell.W_h @ x + cell.b_h + r * (cell.U_h @ h + cell.b_hn)
-        found["candidates"] = a, cell.activation, ("W_h", "U_h", "b_h", "b_hn")
+    found: dict[str, Group] = {}
+    if kind in ("Elman", "LayerNormElman"):
+        found["units"] = _group(record, "", cell.activation)
+    elif kind in ("LSTM", "LayerNormLSTM"):
+        found["candidates g"] = _group(record, "g", cell.activation)
+        found["input gates"] = _group(record, "i", cell.gate_activation)
+        found["output gates"] = _group(record, "o", cell.gate_activation)
+    elif kind in ("GRU", "GRUResetAfter", "LayerNormGRU"):
+        found["candidates"] = _candidates(record)
     return {name: entry for name, entry in found.items() if entry[1] in SLOPES}
+
+
+def gate(record: LayerRecord, letter: str) -> Array:
+    """The arguments (T, n, B) of a gate or function, by the suffix of its parameters."""
+    return _group(record, letter, "")[0]
+
+
+def normed(a: Array, gamma: Any, beta: Any, epsilon: float) -> Array:
+    """Arguments (T, n, B) as a layer norm over the units gives them on."""
+    centred = a - a.mean(axis=1, keepdims=True)
+    return np.asarray(gamma * (centred / np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + epsilon)) + beta)
+
+
+def _group(record: LayerRecord, letter: str, function: str) -> Group:
+    end = f"_{letter}" if letter else ""
+    names = (f"W{end}", f"U{end}", f"b{end}")
+    W, U, b = (getattr(record.cell, name) for name in names)
+    return _heard(record.cell, letter, np.asarray(W @ record.heard + U @ record.h + b), function, names)
+
+
+def _candidates(record: LayerRecord) -> Group:
+    """Of a GRU: what its reset gate lets through is part of the argument."""
+    cell, h = record.cell, record.h
+    a = cell.W_h @ record.heard + cell.b_h
+    r = cells_package().activations.ACTIVATIONS[cell.gate_activation](gate(record, "r"))
+    after = type(cell).__name__ == "GRUResetAfter" or getattr(cell, "reset", "before") == "after"
+    own = getattr(cell, "b_hn", 0.0)
+    a = a + (r * (cell.U_h @ h + own) if after else cell.U_h @ (r * h) + own)
+    names = ("W_h", "U_h", "b_h", "b_hn") if hasattr(cell, "b_hn") else ("W_h", "U_h", "b_h")
+    return _heard(cell, "h", np.asarray(a), cell.activation, names)
+
+
+def _heard(cell: Any, letter: str, a: Array, function: str, names: tuple[str, ...]) -> Group:
+    """As it is, or normalised where the cell does: then it scales with the norm's own parameters."""
+    plain = not hasattr(cell, "epsilon") or (letter and letter not in cell.normalized)
+    if plain:
+        return a, function, names
+    own = (f"gamma_{letter}", f"beta_{letter}") if letter else ("gamma", "beta")
+    gamma, beta = (getattr(cell, name) for name in own)
+    return normed(a, gamma, beta, cell.epsilon), function, own
 
 
 def log_slope(a: Array, function: str) -> Array:

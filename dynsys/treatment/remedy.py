@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from dynsys.treatment.sum_rule import Budget
 
 
 @final
@@ -90,6 +93,8 @@ class Remedies:
         largest_exponent, standard_error: nats per step, the measurement most rules start from.
         task_lag: steps that the task asks to remember. sequences: how many were measured on.
         step_duration: seconds per step, or None.
+        budget: what the sum of all exponents is made of (`total`, `terms` by name, nats per step): gates, slopes,
+            determinants. None for cells whose determinant has no such terms.
     """
 
     remedies: tuple[Remedy, ...]
@@ -101,6 +106,7 @@ class Remedies:
     task_lag: int
     sequences: int
     step_duration: float | None = None
+    budget: Budget | None = None
 
     def __len__(self) -> int:
         return len(self.remedies)
@@ -119,7 +125,7 @@ class Remedies:
 
     def __str__(self) -> str:
         head = f"{self.map_name}: largest exponent {self.largest_exponent:.4f} +- {self.standard_error:.4f} nats/step"
-        parts = [head]
+        parts = [head] if self.budget is None else [head, f"  {self.budget}"]
         for remedy in self.remedies:
             parts.append(str(remedy))
             times = remedy.ms(self.step_duration)

@@ -46,6 +46,19 @@ def random(kind: Any, **options: Any) -> Callable[[int, int], Any]:
     return lambda n, m: with_biases(kind.random(n, m, gain=1.3, seed=6, **options))
 
 
+def layer_normed(kind: Any, **options: Any) -> Callable[[int, int], Any]:
+    """With random scales too, so that none is one; and with a variance that stays away from zero."""
+
+    def make(n: int, m: int) -> Any:
+        n += 1  # a single unit has no norm
+        cell = with_biases(kind.random(n, m, gain=1.3, seed=8, epsilon=0.1, **options))
+        generator = np.random.default_rng(9)
+        scales = {k: generator.uniform(0.5, 1.5, v.shape) for k, v in cell.parameters.items() if k[:5] == "gamma"}
+        return dataclasses.replace(cell, **scales)
+
+    return make
+
+
 STAR = np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
 
 CELLS: dict[str, Callable[[int, int], Any]] = {
@@ -108,6 +121,12 @@ MORE: dict[str, Callable[[int, int], Any]] = {
     "piecewise-linear": random(cells.PLRNN),
     "diagonal-state-space": random(cells.DiagonalSSM),
     "context": random(cells.ContextRNN),
+    "layer-norm-elman": layer_normed(cells.LayerNormElman),
+    "layer-norm-elman-relu": layer_normed(cells.LayerNormElman, activation="relu"),
+    "layer-norm-lstm": layer_normed(cells.LayerNormLSTM),
+    "layer-norm-lstm-candidate": layer_normed(cells.LayerNormLSTM, normalized="g"),
+    "layer-norm-gru": layer_normed(cells.LayerNormGRU),
+    "layer-norm-gru-before": layer_normed(cells.LayerNormGRU, reset="before", normalized="h", update="takes-new"),
     "recurrent-mlp": random(cells.RecurrentMLP, second=3),
 }
 MORE_SIZES = [(4, 2), (1, 0)]
