@@ -112,7 +112,7 @@ def drive(f: Any, inputs: ArrayLike) -> Map:
     array = numbers(inputs, "inputs")
     if array.ndim not in (1, 2) or array.shape[-1] != f.input_size or not array.size:
         raise ShapeError(f"{f.name} takes inputs (m,) or (p, m) with m = {f.input_size}, got {array.shape}.")
-    return Driven(f, np.atleast_2d(array))
+    return Driven(f, np.array(np.atleast_2d(array)))
 
 
 def iterate(f: Any, times: int) -> Map:

@@ -14,6 +14,7 @@ from dynsys.covariant_run import CovariantRun, Path, Window, covariant_run, sine
 from dynsys.errors import AnalysisError, InputError, ShapeError
 from dynsys.limits import one_blas_thread
 from dynsys.orbits import sequence, start_columns
+from dynsys.read_only import read_only
 from dynsys.types import Array, ArrayLike, Booleans, Progress
 
 AGREEMENT = 1e-6
@@ -26,6 +27,7 @@ PARTS = 20
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CovariantVectors:
     """Directions v_i(t) with J_t v_i(t) = exp(growth) v_i(t + 1), along T steps of an orbit.

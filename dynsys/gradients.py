@@ -22,6 +22,7 @@ from dynsys.log_svd import GradedProduct
 from dynsys.maps import Map
 from dynsys.orbits import constant_input, sequence, start_columns, trials_came_first
 from dynsys.rank import RankLoss
+from dynsys.read_only import read_only
 from dynsys.types import Array, ArrayLike, Integers, Progress
 
 LONGEST = 10_000_000  # steps; a typing mistake, not a plan
@@ -33,6 +34,7 @@ FORGOTTEN = math.log(0.01)  # nats: the memory horizon is where the largest gain
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GradientSpectrum:
     """Log singular values of P_tau = J_tau ... J_1: how much a perturbation, or backward a gradient, is stretched.

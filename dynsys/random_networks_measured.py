@@ -13,10 +13,12 @@ from dynsys import seeds
 from dynsys.errors import AnalysisError, InputError
 from dynsys.lyapunov import lyapunov_spectrum
 from dynsys.random_networks import MeanField, mean_field
+from dynsys.read_only import read_only
 from dynsys.types import Array, Progress
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GainSweep:
     """Theory by gain, and where networks were drawn, what they measure.

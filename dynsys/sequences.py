@@ -19,6 +19,7 @@ from dynsys.combinators import as_map
 from dynsys.errors import InputError, ShapeError
 from dynsys.maps import Map, numbers, require_finite
 from dynsys.orbits import simulate, start_columns
+from dynsys.read_only import read_only
 from dynsys.readout import Readout, as_readout
 from dynsys.types import Array, ArrayLike, Integers
 
@@ -62,6 +63,7 @@ Stop = EndSymbol | BernoulliHalt | PredictedLength
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Generated:
     """Sequences that a network made by itself. What lies behind the end of a sequence is NaN, of tokens -1.

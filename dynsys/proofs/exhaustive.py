@@ -19,6 +19,7 @@ from dynsys.proofs.evaluate import Unprovable
 from dynsys.proofs.existence import Existence, existence
 from dynsys.proofs.krawczyk import narrow
 from dynsys.proofs.local import certify
+from dynsys.read_only import read_only
 from dynsys.readings.intervals import Intervals
 from dynsys.types import Array, ArrayLike
 
@@ -29,6 +30,7 @@ SMALLEST = 1e-9  # boxes narrower than this (relative to 1 + max|x|) are left un
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AllFixedPoints:
     """Every fixed point of a map in a box, as far as it was proven.

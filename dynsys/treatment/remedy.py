@@ -6,11 +6,14 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
+from dynsys.read_only import read_only
+
 if TYPE_CHECKING:
     from dynsys.treatment.sum_rule import Budget
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Remedy:
     """One change, tried on a copy of the network.
