@@ -83,7 +83,7 @@ def lyapunov_spectrum(
     if drive is None:
         count = 0 if driving is None else driving.shape[1]
         drive = "autonomous, zero input" if not count else f"driven by {count} given sequence{'s' * (count > 1)}"
-    with one_blas_thread():
+    with one_blas_thread(), np.errstate(over="ignore"):
         if is_linear(f, state, driving):
             way = "the map is linear: exponents are log|eigenvalues| of its Jacobian along every orbit, to rounding"
             found = of_eigenvalues(f, state, driving, k, steps, discard, seed, drive, way)
