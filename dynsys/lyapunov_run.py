@@ -23,7 +23,8 @@ from dynsys.types import Array, Progress
 BLOCKS = 20  # batch means behind the standard errors
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
-SMALL = 32  # state size up to which the frames of several sequences are worked on at once
+SMALL, SMALL_SQUARE, SEVERAL = 32, 12, 4
+"""State sizes up to which the frames of several sequences go together: a few columns each, and square ones."""
 SPANS = {16: (8.0, 11.0), math.inf: (12.0, 16.0)}
 """By state size: nats that the growth between two QRs spans on average, and nats that it never does over several steps.
 
@@ -209,6 +210,7 @@ class Run:
 def _carried_frames(frames: Array) -> CarriedFrames:
     """Frames (B, 2, n, k), kept in the way that suits their size."""
     batch, _, n, k = frames.shape
-    if n <= SMALL and batch > 1:
+    together = n <= SMALL_SQUARE and batch >= SEVERAL if n == k else n <= SMALL and batch > 1
+    if together:
         return BatchedFrames(frames)
     return ProductFrames(frames) if n == k and n <= FORMED else StepFrames(frames)
