@@ -10,12 +10,14 @@ import numpy as np
 
 from dynsys import seeds
 from dynsys.basins import wilson
+from dynsys.checked_numbers import whole_number
 from dynsys.combinators import as_map
 from dynsys.errors import InputError
 from dynsys.following import AWAY, same_orbit
 from dynsys.limit_sets import LimitSet, limit_sets
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, numbers
+from dynsys.read_only import read_only
 from dynsys.search_box import search_box
 from dynsys.types import Array, ArrayLike, Integers, Progress
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Attractor:
     """One limit set of orbits.
@@ -61,6 +64,7 @@ class Attractor:
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Attractors:
     """What orbits end on, the largest basin first.
@@ -239,11 +243,10 @@ def _starts(
         given = np.atleast_2d(numbers(starts, "starts"))
         if given.ndim != 2 or given.shape[1] != f.state_size or not np.isfinite(given).all() or not len(given):
             raise InputError(f"`starts` must be finite, (k, {f.state_size}) with k >= 1, got shape {given.shape}.")
-        return given
-    if int(n_starts) != n_starts or n_starts < 1:
-        raise InputError(f"`n_starts` must be a whole number, at least 1, got {n_starts!r}.")
+        return np.array(given)
+    n_starts = whole_number("n_starts", n_starts, 1)
     box = found.box if found is not None else search_box(f, input, np.zeros((0, f.state_size)), seed)
-    return seeds.generator(seed).uniform(box.low, box.high, (int(n_starts), f.state_size))
+    return seeds.generator(seed).uniform(box.low, box.high, (n_starts, f.state_size))
 
 
 def _collected(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dynsys.checked_numbers import whole_number
 from dynsys.composed_maps import Boxed, ClosedLoop, Driven, Iterated, Stacked
 from dynsys.errors import InputError, ShapeError
 from dynsys.maps import CellMap, Map, given_box, numbers
@@ -111,14 +112,13 @@ def drive(f: Any, inputs: ArrayLike) -> Map:
     array = numbers(inputs, "inputs")
     if array.ndim not in (1, 2) or array.shape[-1] != f.input_size or not array.size:
         raise ShapeError(f"{f.name} takes inputs (m,) or (p, m) with m = {f.input_size}, got {array.shape}.")
-    return Driven(f, np.atleast_2d(array))
+    return Driven(f, np.array(np.atleast_2d(array)))
 
 
 def iterate(f: Any, times: int) -> Map:
     """`f` applied `times` times, from its step 0 on. A map of period p must be iterated a multiple of p times."""
     f = as_map(f)
-    if int(times) != times or times < 1:
-        raise InputError(f"`times` must be a whole number, at least 1, got {times}.")
+    times = whole_number("times", times, 1)
     if f.period > 1 and times % f.period and f.repeats:
         what = "drive" if isinstance(f, Driven) else "map"
         raise InputError(f"the {what} has period {f.period}: iterate it {f.period} times, or a multiple, not {times}.")

@@ -13,6 +13,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys.read_only import read_only
 from dynsys.readings.linear import Linearization
 from dynsys.types import Array
 
@@ -23,6 +24,7 @@ SMALLEST = -690.0
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GradientLags:
     """A loss's gradient by lag: how many steps lie between the loss and the step whose parameters it blames.

@@ -20,6 +20,7 @@ from dynsys.leading_gradients import leading_spectra
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map
 from dynsys.orbits import constant_input, sequence, start_columns, trials_came_first
+from dynsys.read_only import read_only
 from dynsys.types import Array, ArrayLike, Integers, Progress
 from dynsys.uncoupled import UncoupledProduct, uncoupled_groups
 
@@ -31,6 +32,7 @@ FORGOTTEN = math.log(0.01)  # nats: the memory horizon is where the largest gain
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GradientSpectrum:
     """Log singular values of P_tau = J_tau ... J_1: how much a perturbation, or backward a gradient, is stretched.

@@ -24,6 +24,7 @@ from dynsys.following import (
 )
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import Map
+from dynsys.read_only import read_only
 from dynsys.root_search import distinct
 from dynsys.types import Array, Integers, Progress
 
@@ -42,6 +43,7 @@ ZERO = 2e-4  # nats per step: what an exponent of a quasiperiodic orbit may be o
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LimitSet:
     """A set that orbits end on; the fields are those of `Attractor`."""

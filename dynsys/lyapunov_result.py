@@ -8,12 +8,14 @@ from typing import Any, final
 import numpy as np
 
 from dynsys.lyapunov_averages import spread
+from dynsys.read_only import read_only
 from dynsys.types import Array, Integers
 
 AGREEMENT = 1e-6  # nats per step, to which two random frames must agree
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LyapunovSpectrum:
     """Lyapunov exponents of an orbit, or of a driven orbit given its input (conditional exponents).

@@ -14,6 +14,7 @@ from typing import Any, final
 import numpy as np
 
 from dynsys.errors import InputError, ShapeError
+from dynsys.read_only import read_only
 from dynsys.readings.linear import Linearization, TapeLinearization, with_parameters
 from dynsys.readings.structure import StackedRows
 from dynsys.types import Array, ArrayLike, Integers
@@ -22,6 +23,7 @@ Blocks = tuple[tuple[str, slice], ...]
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False)
 class SearchBox:
     """Where to look for states. `low`, `high`: (n,), model units.
@@ -147,7 +149,7 @@ class Map(ABC):
         """A constant input as (m,): None is zeros; a time-varying one raises and names the way out."""
         if input is None:
             return np.zeros(self.input_size)
-        vector = np.atleast_1d(numbers(input, "input"))
+        vector = np.array(np.atleast_1d(numbers(input, "input")))  # a copy: results keep it
         if vector.ndim > 1:
             raise InputError(
                 f"this analysis needs a constant input (m,) = ({self.input_size},), got shape {vector.shape}. For a "

@@ -14,12 +14,14 @@ from dynsys.errors import AnalysisError, InputError, ShapeError
 from dynsys.gradient_lags import GradientLags, gradient_lags, size_of
 from dynsys.maps import Map, numbers, require_finite
 from dynsys.orbits import sequence, start_columns, trials_came_first
+from dynsys.read_only import read_only
 from dynsys.readings.linear import Linearization
 from dynsys.readout import Readout, as_readout
 from dynsys.types import Array, ArrayLike
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Gradients:
     """The loss of a sequence and its gradients.

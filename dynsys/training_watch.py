@@ -10,14 +10,16 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
-from dynsys.errors import AnalysisError, DynsysError, InputError
-from dynsys.gate_times import factors_along, times_of
+from dynsys.checked_numbers import real_number, whole_number
+from dynsys.errors import AnalysisError, InputError
+from dynsys.gate_times import factors_along, own_path, times_of
 from dynsys.gradients import FORGOTTEN, lag_ladder
 from dynsys.jacobians import jacobians_on
 from dynsys.jsonable import dumps
@@ -25,6 +27,7 @@ from dynsys.limits import one_blas_thread
 from dynsys.live_weights import present_map
 from dynsys.maps import Map
 from dynsys.orbits import orbit_columns, start_columns
+from dynsys.readings.linear import Linearization
 from dynsys.trials import as_trials
 from dynsys.types import Array
 
@@ -33,9 +36,13 @@ PROBE_STEPS, PROBE_SEQUENCES = 100, 8
 """How much of the given inputs is used at each record."""
 DENSE = 1 << 21
 """Entries of all Jacobians up to which they are formed at once; more cost more than they save."""
-Step = Callable[[int, Array], Array]
 CLOSED, OPEN = 0.05, 0.95
 """A gate that keeps less, or more, than this share is called saturated."""
+OWN = (
+    "step", "seconds", "weights", "failure", "exponent", "exponent_error", "lags", "log_gradient", "horizon",
+    "gate_median", "gate_saturated",
+)  # fmt: skip
+"""Names in a record that are the watcher's: the user's values need others."""
 
 
 @final
@@ -43,48 +50,61 @@ class Watcher:
     """Called once per training step; see `watch`."""
 
     def __init__(self, model: Any, path: str | os.PathLike[str], inputs: Any, every: int, overhead: float) -> None:
-        if int(every) != every or every < 1:
-            raise InputError(f"`every` must be a whole number of steps, at least 1; got {every!r}.")
-        if not 0 < overhead <= 1:
+        self._every = whole_number("every", every, 1, "of steps")
+        if not 0 < real_number("overhead", overhead) <= 1:
             raise InputError(f"`overhead` is a share of the training time, above 0 and up to 1; got {overhead!r}.")
-        self._model, self._every, self._overhead = model, int(every), float(overhead)
+        self._model, self._overhead = model, float(overhead)
         f = self._map()
         trials = as_trials(f, inputs)
         self._inputs = trials.inputs[:PROBE_STEPS, :PROBE_SEQUENCES]
-        self._file = Path(path)
+        self._file = _path(path)
         # The first pass imports and compiles; it is made before the clock starts, and shows mistakes here.
         with one_blas_thread(), np.errstate(all="ignore"), contextlib.suppress(AnalysisError):
             measured(f, self._inputs)
         self._began = time.perf_counter()
         self._spent, self._latest, self.records, self.skipped = 0.0, 0.0, 0, 0
+        self._unwritten: list[str] = []
         head = {
             "dynsys_training": FORMAT, "model": f.name, "state_size": f.state_size, "every": self._every,
             "probe_steps": len(self._inputs), "probe_sequences": self._inputs.shape[1],
         }  # fmt: skip
         try:
             self._file.write_text(dumps(head) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot write {str(self._file)!r}: {error.strerror or error}.") from None
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"cannot write {str(self._file)!r}: {getattr(error, 'strerror', None) or error}."
+            ) from None
 
     def _map(self, weights: Any = None) -> Map:
         """The network as it is now, or with the weights given."""
         return present_map(self._model, weights)
 
-    def __call__(self, step: int, **values: float) -> bool:
+    def __call__(self, step: int, **values: Any) -> bool:
         """One training step has been made, or is about to be: `record` with the network as it is now."""
-        return self.record(step, None, **values)
+        return self._record(step, None, values)
 
-    def record(self, step: int, weights: Any = None, **values: float) -> bool:
+    def record(self, step: int, weights: Any = None, **values: Any) -> bool:
         """One training step of any loop has been made, or is about to be.
 
         Args:
             step: its number. weights: the present ones, where the model does not hold them itself: arrays by parameter
-                name, the parameters of a Flax cell, or Keras' `get_weights()`. values: what else to record, e.g.
-                loss=float(loss).
+                name, the parameters of a Flax cell, or Keras' `get_weights()`. values: what else to record: numbers or
+                arrays of one, e.g. loss=loss. What is no number is recorded as null.
 
         Returns: whether a record was written. Steps between two records cost a comparison; a record that would take
-        more than the allowed share of the time so far is left out and counted in `skipped`.
+            more than the allowed share of the time so far is left out and counted in `skipped`.
+        Raises: InputError at a step that is no whole number, or a value under a name of the watcher's own (`exponent`,
+            `seconds`); nothing else, whatever has become of the network, the file or the values. What fails in the
+            network is recorded as `failure`; what cannot be written is warned of once, and kept to be written with the
+            next record.
         """
+        return self._record(step, weights, values)
+
+    def _record(self, step: int, weights: Any, values: dict[str, Any]) -> bool:
+        step = whole_number("step", step)
+        for name in values:
+            if name in OWN:
+                raise InputError(f"`{name}` is a name of the watcher's own; record your value under another.")
         if step % self._every:
             return False
         began = time.perf_counter()
@@ -92,21 +112,34 @@ class Watcher:
         if self.records and not due and self._overhead < 1:
             self.skipped += 1
             return False
-        record: dict[str, Any] = {"step": int(step), "seconds": round(began - self._began, 3)}
-        record |= {name: float(value) for name, value in values.items()}
+        record: dict[str, Any] = {"step": step, "seconds": round(began - self._began, 3)}
         try:
             # A network that diverges overflows here: that is a record, not a warning in the user's loop.
             with one_blas_thread(), np.errstate(all="ignore"):
                 record |= measured(self._map(weights), self._inputs)
             norms = _gradient_norms(self._model)
             record |= {} if norms is None else {"gradient_norm": norms}
-        except DynsysError as error:  # a network that has just diverged is what the file is for
-            record["failure"] = str(error)
+        except Exception as error:  # a network that has just diverged is what the file is for, whoever notices first
+            record["failure"] = str(error) or type(error).__name__
+        record |= {name: _number(value) for name, value in values.items()}
         self._latest = time.perf_counter() - began
         self._spent += self._latest
         self.records += 1
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(json.loads(dumps(record))) + "\n")
+        return self._written(json.dumps(json.loads(dumps(record))) + "\n")
+
+    def _written(self, line: str) -> bool:
+        """Whether the line, and what could not be written before it, is in the file now."""
+        # The last attempt may have left half a line behind: a new one begins.
+        text = "".join(["\n", *self._unwritten, line]) if self._unwritten else line
+        try:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            if not self._unwritten:
+                _warn(f"cannot write {str(self._file)!r}: {error.strerror or error}; trying again at the next record.")
+            self._unwritten.append(line)
+            return False
+        self._unwritten = []
         return True
 
     @property
@@ -137,6 +170,29 @@ def watch(
     return Watcher(model, path, inputs, every, overhead)
 
 
+def _path(path: Any) -> Path:
+    try:
+        return Path(path)
+    except TypeError:
+        raise InputError(f"`path` must be the name of a file, got {path!r}.") from None
+
+
+def _number(value: Any) -> float | None:
+    """A number, or an array or tensor of one, as a float; None for anything else."""
+    try:
+        for leave in ("detach", "item"):  # a tensor's gradient, then its array
+            value = getattr(value, leave)() if hasattr(value, leave) else value
+        return None if isinstance(value, (str, bytes)) else float(value)
+    except Exception:  # objects of any framework, and a training loop that must go on
+        return None
+
+
+def _warn(message: str) -> None:
+    """A warning that stays one where warnings are errors: the training loop must go on."""
+    with contextlib.suppress(RuntimeWarning):
+        warnings.warn(message, RuntimeWarning, stacklevel=5)
+
+
 def measured(f: Map, inputs: Array) -> dict[str, Any]:
     """What is recorded, from one pass over inputs (T, B, m), forward and back.
 
@@ -147,20 +203,10 @@ def measured(f: Map, inputs: Array) -> dict[str, Any]:
     """
     state, _ = start_columns(f, None, inputs)
     batch = state.shape[1]
-    orbit = orbit_columns(f, state, inputs, len(inputs))
-    broken = np.flatnonzero(~np.isfinite(orbit).all(axis=(1, 2)))
-    if len(broken):
-        raise AnalysisError(f"the state is not finite after {broken[0]} steps: the network has diverged.")
     generator = np.random.default_rng(0)
-    push, pull = _derivatives(f, orbit, inputs)
     tangent = generator.standard_normal((f.state_size, batch))
-    growth = np.zeros((len(inputs), batch))
-    for t in range(len(inputs)):
-        tangent = push(t, tangent)
-        size = np.linalg.norm(tangent, axis=0)
-        with np.errstate(divide="ignore"):
-            growth[t] = np.log(size)
-        tangent = tangent / np.where(size > 0, size, 1.0)
+    dense = f.period == 1 and len(inputs) * batch * f.state_size**2 <= DENSE
+    growth, pull, factors = (_by_matrices if dense else _by_tape)(f, state, inputs, tangent)
     rates = growth[len(inputs) // 5 :].mean(axis=0)
     lags, norms = _backward(pull, len(inputs), generator.standard_normal((f.state_size, batch)))
     above = norms >= FORGOTTEN
@@ -171,25 +217,55 @@ def measured(f: Map, inputs: Array) -> dict[str, Any]:
         "log_gradient": norms,
         "horizon": None if above[-1] else int(np.asarray(lags)[above].max(initial=0)),
     }
-    return record | _gates(f, orbit, inputs)
+    return record | _gates(factors)
 
 
-def _derivatives(f: Map, orbit: Array, inputs: Array) -> tuple[Step, Step]:
-    """(t, columns (n, B)) -> J_t times them, and J_t^T times them, each column with its own J_t."""
-    if f.period == 1 and len(inputs) * orbit.shape[2] * f.state_size**2 <= DENSE:
-        J = jacobians_on(f, orbit, inputs)
-        return (
-            lambda t, v: (J[t] @ v.T[..., np.newaxis])[..., 0].T,
-            lambda t, v: (v.T[:, np.newaxis] @ J[t])[:, 0].T,
-        )
-    links = [f.at(t).linearize_columns(orbit[t], inputs[t].T) for t in range(len(inputs))]
+Passed = tuple[Array, Callable[[int, Array], Array], Callable[[], Array]]
+"""Log growth (T, B) of the tangent at each step; (t, columns) -> J_t^T times them; and the units' own factors."""
+
+
+def _by_matrices(f: Map, state: Array, inputs: Array, tangent: Array) -> Passed:
+    """With all Jacobians formed together: for small networks."""
+    orbit = orbit_columns(f, state, inputs, len(inputs))
+    broken = np.flatnonzero(~np.isfinite(orbit).all(axis=(1, 2)))
+    if len(broken):
+        raise _diverged(int(broken[0]))
+    J = jacobians_on(f, orbit, inputs)
+    growth = np.zeros((len(inputs), tangent.shape[1]))
+    for t in range(len(inputs)):
+        growth[t], tangent = _grown((J[t] @ tangent.T[..., np.newaxis])[..., 0].T)
+    return growth, lambda t, v: (v.T[:, np.newaxis] @ J[t])[:, 0].T, lambda: factors_along(f, orbit, inputs)
+
+
+def _by_tape(f: Map, state: Array, inputs: Array, tangent: Array) -> Passed:
+    """Step by step: every step's equations are run once, for the state, the tangent, and all that comes back."""
+    links: list[Linearization] = []
+    growth = np.zeros((len(inputs), tangent.shape[1]))
+    for t in range(len(inputs)):
+        links.append(f.at(t).linearize_columns(state, inputs[t].T))
+        growth[t], tangent = _grown(links[t].push(tangent[..., np.newaxis])[..., 0])
+        state = links[t].next_state
+        if not np.isfinite(state).all():
+            raise _diverged(t + 1)
     return (
-        lambda t, v: links[t].push(v[..., np.newaxis])[..., 0],
+        growth,
         lambda t, v: links[t].pull(v[..., np.newaxis], input=False).state[..., 0],
+        lambda: np.stack([own_path(f, link) for link in links]),
     )
 
 
-def _backward(pull: Step, steps: int, flowing: Array) -> tuple[list[int], Array]:
+def _grown(tangent: Array) -> tuple[Array, Array]:
+    """log of each column's size, and the columns of size one."""
+    size = np.linalg.norm(tangent, axis=0)
+    with np.errstate(divide="ignore"):
+        return np.log(size), tangent / np.where(size > 0, size, 1.0)
+
+
+def _diverged(steps: int) -> AnalysisError:
+    return AnalysisError(f"the state is not finite after {steps} steps: the network has diverged.")
+
+
+def _backward(pull: Callable[[int, Array], Array], steps: int, flowing: Array) -> tuple[list[int], Array]:
     """Lags and the log norm over them (root mean square over sequences) of a random unit gradient of the last state."""
     batch = flowing.shape[1]
     flowing = flowing / np.linalg.norm(flowing, axis=0)
@@ -197,19 +273,16 @@ def _backward(pull: Step, steps: int, flowing: Array) -> tuple[list[int], Array]
     lags = lag_ladder(steps)
     norms = []
     for lag in range(1, steps + 1):
-        flowing = pull(steps - lag, flowing)
-        size = np.linalg.norm(flowing, axis=0)
-        with np.errstate(divide="ignore"):
-            log = log + np.log(size)
-        flowing = flowing / np.where(size > 0, size, 1.0)
+        gained, flowing = _grown(pull(steps - lag, flowing))
+        log = log + gained
         if lag in lags:
             norms.append(0.5 * (np.logaddexp.reduce(2 * log) - math.log(batch)))
     return lags, np.array(norms)
 
 
-def _gates(f: Map, orbit: Array, inputs: Array) -> dict[str, Any]:
+def _gates(own_factors: Callable[[], Array]) -> dict[str, Any]:
     try:
-        factors = factors_along(f, orbit, inputs)
+        factors = own_factors()
     except AnalysisError:
         return {}
     kept = (factors != 0).any(axis=(0, 2))

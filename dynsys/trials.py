@@ -12,12 +12,14 @@ from dynsys import seeds
 from dynsys.errors import InputError, LoadError, ShapeError
 from dynsys.maps import Map, numbers, require_finite
 from dynsys.orbits import simulate, trials_came_first
+from dynsys.read_only import read_only
 from dynsys.types import AnyArray, Array
 
 SAME_REPLAY = 1e-4  # deviation of recorded states that float32 recordings explain
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False)
 class Trials:
     """Input sequences of one length, and what the network was recorded to do on them.
@@ -45,7 +47,8 @@ class Trials:
     @property
     def joined_name(self) -> str:
         """What `joined` is, in words."""
-        return f"driven by the {self.count} trials one after the other, without reset"
+        which = "one trial over and over" if self.count == 1 else f"the {self.count} trials one after the other"
+        return f"driven by {which}, without reset"
 
     def joined(self, steps: int) -> Array:
         """(steps, m): the trials one after the other, from the first again when they are used up."""
@@ -130,7 +133,7 @@ def as_trials(
         driving = np.asarray(_encoded(f, raw))
         driving = driving[:, np.newaxis, :] if single else driving
     else:
-        driving = numbers(raw, "inputs")
+        driving = np.array(numbers(raw, "inputs"))  # a copy: trials are kept
         driving = driving[:, np.newaxis, :] if single else driving
     if driving.shape[-1] != f.input_size:
         raise ShapeError(f"{f.name} takes {f.input_size} inputs, the trials of {origin} have {driving.shape[-1]}.")
@@ -165,4 +168,4 @@ def _hidden(f: Map, hidden: Any, driving: Array, origin: str, trials_first: bool
             + hint
         )
     require_finite(array, f"hidden of {origin}")
-    return array
+    return np.array(array)

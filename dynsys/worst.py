@@ -19,6 +19,7 @@ from dynsys.limits import one_blas_thread
 from dynsys.maps import CellMap, Map, numbers
 from dynsys.norm_bounds import Box, norm_bound, scaled_elman, sigma, slope_range
 from dynsys.orbits import orbit_columns, sequence, start_columns
+from dynsys.read_only import read_only
 from dynsys.types import Array, ArrayLike, Integers
 
 FREE_STEPS, FREE_SEQUENCES = 100, 16
@@ -31,6 +32,7 @@ STRONGEST = 6
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WorstCase:
     """What any inputs between `low` and `high` can do to differences of states.

@@ -717,6 +717,8 @@ def test_mean_field_beside_networks_that_were_drawn() -> None:
     assert np.mean(data["measured"][0]) == pytest.approx(np.log(0.5), abs=0.1)
     assert Path("f.svg").read_text(encoding="utf-8").count("<path") > 5
     assert "diverges" in ran("mean-field", "--gains", "1.5", "--bias", "1", "--activation", "relu").stdout
+    assert "diverges" in ran("mean-field", "--gains", "1.5", "--activation", "softplus").stdout
+    assert "kept as it starts" in ran("mean-field", "--gains", "0.5,1", "--activation", "identity").stdout
     assert "numbers with commas" in refused(dynsys_("mean-field", "--gains", "a"))
     assert "no folder 'nowhere'" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "nowhere/f.svg"))
     assert "picture" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "f.doc"))

@@ -302,6 +302,15 @@ def test_gru_without_recurrent_weights_keeps_with_z_or_one_minus_z(kind: Any, up
     np.testing.assert_allclose(result.exponents, -np.sort(-log_expit(kept * bias)), atol=1e-12)
 
 
+@pytest.mark.parametrize(("side", "kept"), [(1.0, 0.0), (-1.0, -np.inf)])
+def test_inputs_whose_products_overflow_saturate_gates(side: float, kept: float) -> None:
+    """W_z x = +-inf opens z for good (h' = h, exponents 0), or shuts it (h' = tanh(0), -inf), without a warning."""
+    zeros, ones = np.zeros((2, 2)), np.full((2, 1), 10.0)
+    cell = cells.GRU(W_z=side * ones, U_z=zeros, W_r=0 * ones, U_r=zeros, W_h=0 * ones, U_h=zeros)
+    run = dynsys.lyapunov_spectrum(cell, [0.1, 0.2], np.full((30, 1), 1e308), steps=20, discard=10)
+    np.testing.assert_array_equal(run.exponents, [kept, kept])
+
+
 def test_period_three_needs_the_factors_in_the_right_order() -> None:
     """Exponents of three matrices in turn are log|eig(J3 J2 J1)| / 3; transposed or reversed products differ."""
     matrices = np.random.default_rng(3).standard_normal((3, 3, 3))

@@ -250,9 +250,13 @@ def test_identity_and_relu_keep_what_the_partial_sums_say() -> None:
     """Inputs without a change of sign: units with W > 0 keep everything for ever, the others nothing."""
     W = np.array([[1.0], [-1.0], [2.0], [-0.5], [0.1]])
     cell = cells.Elman(U=0.3 * np.eye(5), W=W)
-    found = only(dynsys.remedies(cell, np.abs(noise(50, 3, 1))), "identity-relu")
+    inputs = np.abs(noise(50, 3, 1))
+    found = only(dynsys.remedies(cell, inputs), "identity-relu")
     assert (found.before, found.predicted, found.after) == (0.0, pytest.approx(0.6), pytest.approx(0.6))
     assert found.agrees
+    none = dynsys.remedies(cells.Elman(U=0.3 * np.eye(20), W=np.r_[np.ones((1, 1)), -np.ones((19, 1))]), inputs)
+    assert "identity-relu" not in {r.id for r in none}
+    assert any(line.startswith("identity and ReLU: 5 % of the units") for line in none.skipped)
     random = only(dynsys.remedies(cells.Elman.random(24, 3, gain=0.6, seed=1), noise(40, 8, 3)), "identity-relu")
     assert 0 < random.predicted < 0.5
     assert random.after == pytest.approx(random.predicted, abs=1e-12)

@@ -40,6 +40,12 @@ def test_one_sequence_is_one_trial(f: dynsys.Map) -> None:
     np.testing.assert_array_equal(trials.inputs, INPUTS[:, :1])
 
 
+def test_the_drive_in_words(f: dynsys.Map) -> None:
+    one, two = (as_trials(f, np.zeros((6, count, f.input_size))) for count in (1, 2))
+    assert one.joined_name == "driven by one trial over and over, without reset"
+    assert two.joined_name == "driven by the 2 trials one after the other, without reset"
+
+
 def test_files_are_trials_first(f: dynsys.Map, tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", inputs=INPUTS.swapaxes(0, 1), unrelated=np.zeros(3))
     trials = load_trials(tmp_path / "t.npz", f)
