@@ -10,6 +10,7 @@ from dynsys.checked_numbers import whole_number
 from dynsys.combinators import as_map
 from dynsys.durations import checked_duration
 from dynsys.errors import AnalysisError, InputError
+from dynsys.through_time import targets_by_step
 from dynsys.treatment.chaos_rules import critical, forcing_interval
 from dynsys.treatment.flossing_rule import flossing
 from dynsys.treatment.gate_rules import forget_bias, single_forget_bias
@@ -98,6 +99,8 @@ def remedies(
     wanted = None if targets is None else np.asarray(targets)
     if wanted is not None and trials.count == 1 and np.asarray(inputs).ndim < 3:
         wanted = wanted[:, np.newaxis] if at == "all" else wanted[np.newaxis]
+    if wanted is not None and loss is not None:
+        targets_by_step(wanted, loss, at, trials.length, trials.count)  # a mistake in them is the caller's, at the door
     task = Task(trials.inputs, wanted, loss, at, shown)
     duration = checked_duration(step_duration)
     limits = QUICK if quick else WHOLE

@@ -53,6 +53,12 @@ class GradientLags:
         """All fields, for JSON."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
+    def __str__(self) -> str:
+        losses = f"{len(self.steps)} loss{'es' * (len(self.steps) > 1)}"
+        return f"by lag, of {losses}: 95 % of the gradient comes over lags up to {self.lag_95} of {len(self.share) - 1}"
+
+    __repr__ = __str__
+
 
 class _Followed:
     """Losses on their way back in time: one cotangent (n, B, 1) each, of size one, with its logarithmic scale."""

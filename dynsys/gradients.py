@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from dynsys.combinators import as_map
 from dynsys.durations import checked_duration
 from dynsys.errors import InputError
 from dynsys.frames import Stretch, jacobians_along, stretches
+from dynsys.lags import increasing_lags
 from dynsys.leading_gradients import leading_spectra
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map
@@ -24,7 +24,6 @@ from dynsys.read_only import read_only
 from dynsys.types import Array, ArrayLike, Integers, Progress
 from dynsys.uncoupled import UncoupledProduct, uncoupled_groups
 
-LONGEST = 10_000_000  # steps; a typing mistake, not a plan
 ONE_PASS = "one graded QR pass (P = Q exp(L) X Q0^T), SVD of the graded triangle at each lag, two frames compared"
 ROUND_TRIPS = "round trips of a graded frame along the orbit and back, until no value changes by 1e-9 nats"
 FEW = 6  # one in so many values, or fewer, may be found by round trips, without the others
@@ -204,20 +203,6 @@ def gradient_spectrum(
         notes=tuple(notes),
         step_duration=step_duration,
     )
-
-
-def increasing_lags(lags: Any) -> list[int]:
-    """`lags` as whole numbers of steps, at least 1, each larger than the one before; else InputError."""
-    try:
-        wanted = [whole_number("lags", lag) for lag in lags] if not isinstance(lags, str) else []
-    except (TypeError, InputError):
-        wanted = []
-    if not wanted or wanted[0] < 1 or any(b <= a for a, b in itertools.pairwise(wanted)):
-        shown = list(lags)[:10] if isinstance(lags, Iterable) and not isinstance(lags, str) else lags
-        raise InputError(f"`lags` must be increasing whole numbers of steps, at least 1, got {shown!r}.")
-    if wanted[-1] > LONGEST:
-        raise InputError(f"the largest lag is {wanted[-1]}; lags beyond {LONGEST} are refused.")
-    return wanted
 
 
 def horizons(lags: Sequence[int], largest: Array) -> tuple[int | None, int | None]:

@@ -100,7 +100,7 @@ class GradedProduct:
         size = len(self._grading.log)
         pivots = np.arange(size)
         if rank is not None and rank < size:
-            pivots = _independent(r, rank)
+            pivots = independent(r, rank)
             self._q, kept = signed_qr(moved[:, pivots])
             # Row by row a staircase: what lies left of a row's pivot depends on the rows above alone.
             r = np.where(np.arange(size) >= pivots[:, np.newaxis], self._q.T @ moved, 0.0)
@@ -139,7 +139,7 @@ class GradedProduct:
         return np.pad(values[order], (0, missing), constant_values=-np.inf), whole_left, whole_right
 
 
-def _independent(r: Array, rank: int) -> Integers:
+def independent(r: Array, rank: int) -> Integers:
     """The `rank` columns of a triangle R that depend least on the columns before them, in their order."""
     size = np.linalg.norm(r, axis=0)
     apart = np.where(size > 0, np.diagonal(r) / np.where(size > 0, size, 1.0), -1.0)

@@ -12,7 +12,9 @@ from typing import final
 
 import numpy as np
 
+from dynsys.bunched_products import Bunch
 from dynsys.checked_product import CheckedProduct, agreeing, distance
+from dynsys.log_svd import UNFORMED
 from dynsys.rank import RankLoss, deficiency
 from dynsys.types import Array, Integers
 
@@ -36,17 +38,24 @@ class UncoupledProduct:
         alone = [int(units[0]) for units in groups if len(units) == 1 < self._n]
         self._alone = np.array(alone, dtype=np.int64)
         self._logs = np.zeros(len(alone))
+        one = len(groups) == 1
         self._groups = [
-            _Group(units if len(groups) > 1 else None, len(units), generator, longest)
+            _Group(None if one else units, len(units), generator, longest)
             for units in groups
-            if len(units) > 1 or self._n == 1
+            if one or len(units) >= UNFORMED
+        ]
+        small = [units for units in groups if not one and 1 < len(units) < UNFORMED]
+        self._bunches = [
+            Bunch.begun(np.array([units for units in small if len(units) == size]), generator)
+            for size in sorted({len(units) for units in small})
         ]
         self._kept: list[_Kept] = []
 
     @property
     def lost(self) -> int:
         """Dimensions lost exactly so far."""
-        return int(np.isneginf(self._logs).sum()) + sum(group.rank.lost for group in self._groups)
+        in_groups = sum(group.rank.lost for group in self._groups) + sum(bunch.lost for bunch in self._bunches)
+        return int(np.isneginf(self._logs).sum()) + in_groups
 
     @property
     def second_begins(self) -> int | None:
@@ -63,6 +72,7 @@ class UncoupledProduct:
                 self._logs += np.log(np.abs(jacobian[self._alone, self._alone]))
         for group in self._groups:
             group.extend(jacobian, known, regular)
+        self._bunches = [part for bunch in self._bunches for part in bunch.extended(jacobian, known, regular)]
 
     def follow(self, jacobian: Array, step: int) -> None:
         """Takes the second products that have to follow through the Jacobian of `step`, 1, 2, ..., once more."""
@@ -73,6 +83,7 @@ class UncoupledProduct:
     def keep(self, vectors: int) -> None:
         """Keeps the values of this lag, and so many leading vectors."""
         pairs = [group.product.log_singular_values() for group in self._groups]
+        pairs += [bunch.log_singular_values() for bunch in self._bunches]
         kept = _Kept([self._logs.copy(), *(values for values, _ in pairs)], [apart for _, apart in pairs])
         if vectors:
             kept.left, kept.right = self._leading(vectors)
@@ -80,7 +91,7 @@ class UncoupledProduct:
 
     def check(self, at: int, lag: int) -> None:
         """Compares the values of the kept lag number `at` with the second products that have followed."""
-        for group, i in zip(self._groups, range(len(self._groups)), strict=True):
+        for i, group in enumerate(self._groups):
             if group.product.wants_second and lag > group.product.checked:
                 self._kept[at].apart[i] = distance(
                     self._kept[at].values[i + 1], group.product.second.log_singular_values()
@@ -102,13 +113,22 @@ class UncoupledProduct:
 
     def _leading(self, count: int) -> tuple[Array, Array]:
         """Left and right vectors (n, count), NaN for what is lost."""
-        values, sides = [self._logs], [np.eye(self._n)[np.newaxis, :, self._alone].repeat(2, axis=0)]
+        alone = np.eye(self._n)[:, self._alone]
+        found: list[tuple[Integers, Array, Array, Array]] = [(np.arange(self._n), self._logs, alone, alone)]
         for group in self._groups:
-            found, *pair = group.product.first.leading(min(count, group.size))
-            wide = np.zeros((2, self._n, len(found)))
-            wide[:, slice(None) if group.units is None else group.units] = pair
-            values.append(found)
+            units = np.arange(self._n) if group.units is None else group.units
+            found.append((units, *group.product.first.leading(min(count, group.size))))
+        for bunch in self._bunches:
+            found += bunch.leading(count)
+        values, sides = [own for _, own, _, _ in found], []
+        for units, own, left, right in found:
+            wide = np.zeros((2, self._n, len(own)))
+            wide[:, units] = left, right
             sides.append(wide)
+        # What is lost has no vectors, in bunches not even a value.
+        missing = max(0, count - sum(len(own) for own in values))
+        values.append(np.full(missing, -np.inf))
+        sides.append(np.zeros((2, self._n, missing)))
         every = np.concatenate(values)
         order = np.argsort(-every, kind="stable")[:count]
         left, right = np.where(np.isneginf(every[order]), np.nan, np.concatenate(sides, axis=2)[:, :, order])
@@ -141,7 +161,7 @@ class _Group:
     def extend(self, jacobian: Array, known: Integers | None, regular: bool) -> None:
         part = self.part(jacobian)
         if known is not None and self.units is not None and known.any():
-            known = np.array([deficiency(part)])  # the map tells of all groups together
+            known = deficiency(part[np.newaxis])  # the map tells of all groups together
         if known is not None and regular and not self.rank.follows_zeros:
             self.rank.watch_known(known)
         else:

@@ -14,6 +14,7 @@ from dynsys.combinators import as_map
 from dynsys.errors import AnalysisError, InputError
 from dynsys.jacobians import jacobians_on
 from dynsys.joint_spectral import JointSpectralRadius, joint_spectral_radius
+from dynsys.lags import increasing_lags
 from dynsys.limits import one_blas_thread
 from dynsys.maps import CellMap, Map, numbers
 from dynsys.norm_bounds import Box, norm_bound, scaled_elman, sigma, slope_range
@@ -131,6 +132,8 @@ def worst_case(
     """
     f = as_map(f)
     driving = None if inputs is None else sequence(f, inputs)
+    if driving is not None and not len(driving):
+        raise InputError("there is nothing to measure along: `inputs` has T = 0 steps.")
     box = _input_box(f, driving, low, high)
     drawn = driving is None
     if driving is None:
@@ -141,9 +144,9 @@ def worst_case(
         driving = driving[:, :kept]
     state, _ = start_columns(f, start, driving)
     steps = len(driving)
-    wanted = np.array([lag for lag in (LAGS if lags is None else lags) if lag <= steps], dtype=np.int64)
-    if not len(wanted) or (wanted < 1).any() or (np.diff(wanted) < 1).any():
-        raise InputError(f"`lags` must be increasing whole numbers from 1 to the {steps} steps of the inputs.")
+    wanted = np.array([lag for lag in increasing_lags(LAGS if lags is None else lags) if lag <= steps], dtype=np.int64)
+    if not len(wanted):
+        raise InputError(f"none of the `lags` is within the {steps} steps of the inputs.")
     with one_blas_thread():
         orbit = orbit_columns(f, state, driving, steps)
         if not np.isfinite(orbit).all():

@@ -586,6 +586,16 @@ def test_states_that_are_not_reproduced_are_in_the_json(command: list[Any], alte
     assert said in result.stderr
 
 
+def test_targets_that_are_no_numbers_are_the_callers_mistake(tmp_path: Path) -> None:
+    with np.load(TRIALS) as file:
+        arrays = {name: file[name] for name in ("inputs", "targets")}
+    path = tmp_path / "trials.npz"
+    np.savez(path, inputs=arrays["inputs"], targets=np.where(arrays["targets"] > 0, np.nan, arrays["targets"]))
+    result = dynsys_("remedies", MODEL, "--trials", path, "-q")
+    assert result.exit_code == 2
+    assert "`targets` has values that are not finite" in result.stderr
+
+
 def test_without_a_warning_there_is_no_such_key() -> None:
     result = ran("gradients", MODEL, "--trials", TRIALS, "--lags", 5, "-k", 1, "--json", "-q")
     assert "warnings" not in strict(result.stdout)

@@ -602,3 +602,20 @@ def test_isometry_needs_all_values() -> None:
 def test_more_vectors_than_variables_are_refused() -> None:
     with pytest.raises(InputError, match="vectors"):
         dynsys.gradient_spectrum(linear(np.eye(2)), lags=[1], vectors=3)
+
+
+def test_groups_of_one_size_that_lose_different_ranks() -> None:
+    """Pairs of ReLU units, both on, both off, one off, both on: 0, 2, 1 and 0 lost; the rest as each pair alone."""
+    pair = np.array([[1.0, 0.5], [0.2, 1.0]])
+    starts = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [2.0, 1.0]])
+    lags = [1, 3, 40]
+    whole = dynsys.gradient_spectrum(
+        cells.Elman(U=block_diag(*[pair] * 4), activation="relu"), starts.ravel(), None, lags, vectors=8
+    )
+    each = dynsys.gradient_spectrum(cells.Elman(U=pair, activation="relu"), starts, None, lags)
+    wanted = -np.sort(-each.by_start.swapaxes(0, 1).reshape(3, 8), axis=1)
+    np.testing.assert_allclose(whole.log_singular_values, wanted, rtol=0, atol=1e-11)
+    assert whole.lost.tolist() == [3, 3, 3]
+    assert whole.trusted.tolist() == [8, 8, 8]
+    assert whole.right_vectors is not None
+    assert np.isnan(whole.right_vectors[0]).all(axis=1).sum(axis=1).tolist() == [3, 3, 3]

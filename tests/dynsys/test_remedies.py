@@ -191,6 +191,8 @@ def test_the_network_is_not_touched_and_failed_predictions_are_said() -> None:
         ({"task_lag": 1}, "task_lag"),
         ({"targets": np.zeros((20, 2, 1))}, "together"),
         ({"targets": np.zeros((20, 2, 1)), "loss": "squared"}, "readout"),
+        ({"targets": np.full((20, 2, 1), np.nan), "loss": "squared", "readout": np.ones((1, 3))}, "`targets`"),
+        ({"targets": np.zeros((19, 2, 1)), "loss": "squared", "readout": np.ones((1, 3))}, "targets"),
     ],
 )
 def test_what_is_wrong_is_said(settings: dict[str, Any], words: str) -> None:

@@ -198,6 +198,11 @@ def test_unbounded_networks_and_given_sequences() -> None:
         ({"low": [0.0, 0.0, 0.0], "high": 1.0}, "length 2"),
         ({"inputs": 2 * np.ones((4, 2)), "low": 0.0, "high": 1.0}, "leave the box"),
         ({"low": 0.0, "high": 1.0, "lags": (5, 2)}, "lags"),
+        ({"low": 0.0, "high": 1.0, "lags": (1.5, 5)}, "lags"),
+        ({"low": 0.0, "high": 1.0, "lags": "abc"}, "lags"),
+        ({"inputs": np.ones((4, 2)), "lags": (5,)}, "within the 4 steps"),
+        ({"inputs": np.ones((0, 2))}, "T = 0"),
+        ({"inputs": np.ones((0, 2)), "low": 0.0, "high": 1.0}, "T = 0"),
     ],
 )
 def test_what_is_wrong_is_said(settings: dict[str, Any], words: str) -> None:
