@@ -13,6 +13,7 @@ from dynsys.errors import AnalysisError
 from dynsys.maps import Map
 from dynsys.orbits import orbit_columns, sequence, start_columns
 from dynsys.read_only import read_only
+from dynsys.readings.linear import Linearization
 from dynsys.types import Array, ArrayLike, Integers
 
 CHUNK = 1 << 22
@@ -137,16 +138,21 @@ def _stretches(f: Map, orbit: Array, driving: Array) -> Any:
         shape = (len(states), batch, f.input_size)
         given = np.broadcast_to(driving[part], shape).reshape(flat.shape[1], f.input_size).T
         link = f.linearize_columns(flat, np.ascontiguousarray(given))
-        out = np.empty_like(flat)
-        # Block by block: between the blocks of one unit (an LSTM's h and c) there are direct paths too.
-        for _, rows in f.blocks:
-            cotangent = np.zeros((*flat.shape, 1))
-            cotangent[rows] = 1.0
-            pulled = link.pull_direct(cotangent)
-            if pulled is None:
-                raise AnalysisError(f"the equations of {f.name} do not tell a unit's own path from the weights.")
-            out[rows] = pulled[rows, :, 0]
-        yield out.reshape(n, len(states), batch).swapaxes(0, 1)
+        yield own_path(f, link).reshape(n, len(states), batch).swapaxes(0, 1)
+
+
+def own_path(f: Map, link: Linearization) -> Array:
+    """(n, B): the diagonal of a step's own-path Jacobian."""
+    out = np.empty_like(link.next_state)
+    # Block by block: between the blocks of one unit (an LSTM's h and c) there are direct paths too.
+    for _, rows in f.blocks:
+        cotangent = np.zeros((*out.shape, 1))
+        cotangent[rows] = 1.0
+        pulled = link.pull_direct(cotangent)
+        if pulled is None:
+            raise AnalysisError(f"the equations of {f.name} do not tell a unit's own path from the weights.")
+        out[rows] = pulled[rows, :, 0]
+    return out
 
 
 def _parts(logs: Array) -> Array:

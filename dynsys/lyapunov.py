@@ -25,7 +25,7 @@ from dynsys.lyapunov_averages import (
 )
 from dynsys.lyapunov_finite_time import EXACT, finite_time_spectrum, is_short, label
 from dynsys.lyapunov_result import AGREEMENT, LyapunovSpectrum
-from dynsys.lyapunov_run import EPS, Run
+from dynsys.lyapunov_run import EPS, Run, Task
 from dynsys.lyapunov_small import SmallRun, small_run
 from dynsys.maps import Map
 from dynsys.orbits import constant_input, orbit_columns, sequence, start_columns
@@ -88,34 +88,26 @@ def lyapunov_spectrum(
             way = "the map is linear: exponents are log|eigenvalues| of its Jacobian along every orbit, to rounding"
             found = of_eigenvalues(f, state, driving, k, steps, discard, seed, drive, way)
             return replace(found, step_duration=step_duration)
-        half = discard // 2
-        settling = orbit_columns(f, state, None if driving is None else driving[:half], half)
-        settled = settling[-1]
-        if not np.isfinite(settled).all():
-            raise AnalysisError("the orbit runs off to infinity: an unbounded orbit has no Lyapunov exponents.")
-        rest = None if driving is None else driving[half:]
-        at_rest = fixed_point(f, settled, rest)
-        notes: tuple[str, ...] = ()
-        if at_rest is not None and start is None and is_repelling(f, at_rest, rest):
-            # The default start happens to be an unstable fixed point, where no real orbit stays.
-            away = settled + 1e-3 * seeds.generator(seed).standard_normal(settled.shape)
-            leaving = orbit_columns(f, away, None if driving is None else driving[:half], half)
-            left = leaving[-1]
-            if np.isfinite(left).all():
-                notes = ("the default start is an unstable fixed point: the orbit starts a random 10^-3 away from it",)
-                settling, at_rest = leaving, fixed_point(f, left, rest)
-            else:
-                notes = ("the default start is an unstable fixed point; what leaves it runs off to infinity",)
+        settling, at_rest, notes = _settling(f, state, driving, discard // 2, seed, start is None)
         if at_rest is not None:
+            rest = None if driving is None else driving[discard // 2 :]
             way = "the orbit settles at a fixed point: exponents are log|multipliers| there, to rounding"
             found = of_eigenvalues(f, at_rest, rest, k, steps, discard, seed, drive, way)
             return replace(found, step_duration=step_duration, notes=(*notes, *found.notes))
         settle = discard // SETTLE
         rest = None if driving is None else driving[settle:]
-        settled, align = settling[settle], discard - settle
-        run = small_run(f, settled, rest, k, align, steps, seed, progress) or Run(
-            f, settled, rest, k, align, steps, seed, progress, first=settle
+        task = Task(
+            f=f,
+            state=settling[settle],
+            driving=rest,
+            k=k,
+            align=discard - settle,
+            steps=steps,
+            seed=seed,
+            progress=progress,
+            first=settle,
         )
+        run = small_run(task) or Run(task)
         found = _of_run(f, run, rest, k, steps, discard, seed, drive, list(notes))
         if unsaid and driving is not None and is_short(found.exponents, steps + discard):
             if whole and steps + discard <= EXACT:
@@ -123,6 +115,28 @@ def lyapunov_spectrum(
             else:
                 found = replace(found, method=f"{label(steps + discard)}; {found.method}")
         return replace(found, step_duration=step_duration)
+
+
+def _settling(
+    f: Map, state: Array, driving: Array | None, steps: int, seed: int, default: bool
+) -> tuple[Array, Array | None, tuple[str, ...]]:
+    """The orbit (steps + 1, n, B) on which the state settles, the fixed points (n, B) it settles at, if so, and notes.
+
+    A `default` start that happens to be an unstable fixed point, where no real orbit stays, is left by a small push.
+    """
+    begin, rest = (None, None) if driving is None else (driving[:steps], driving[steps:])
+    settling = orbit_columns(f, state, begin, steps)
+    if not np.isfinite(settling[-1]).all():
+        raise AnalysisError("the orbit runs off to infinity: an unbounded orbit has no Lyapunov exponents.")
+    at_rest = fixed_point(f, settling[-1], rest)
+    if at_rest is None or not default or not is_repelling(f, at_rest, rest):
+        return settling, at_rest, ()
+    away = settling[-1] + 1e-3 * seeds.generator(seed).standard_normal(state.shape)
+    leaving = orbit_columns(f, away, begin, steps)
+    if not np.isfinite(leaving[-1]).all():
+        return settling, at_rest, ("the default start is an unstable fixed point; what leaves it runs off to infinity",)
+    pushed = ("the default start is an unstable fixed point: the orbit starts a random 10^-3 away from it",)
+    return leaving, fixed_point(f, leaving[-1], rest), pushed
 
 
 def default_steps(f: Map) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -36,6 +37,33 @@ SAME = 1e-9  # sine of the angle between two frames from which on they stay toge
 
 
 @final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """What a pass is asked for.
+
+    Attributes:
+        state: (n, B), where it starts. driving: (T, B or 1, m) from there on, or None. first: t of its first step.
+        k: exponents. align: steps in which the frames align, before the `steps` that are averaged over.
+        seed: of the frames.
+    """
+
+    f: Map
+    state: Array
+    driving: Array | None
+    k: int
+    align: int
+    steps: int
+    seed: int
+    progress: Progress | None
+    first: int = 0
+
+    def frames(self) -> Array:
+        """(B, 2, n, k): two random orthonormal frames for each sequence."""
+        n, batch = self.state.shape
+        return random_frames(seeds.generator(self.seed), 2 * batch, n, self.k).reshape(batch, 2, n, self.k)
+
+
+@final
 class Run:
     """One pass along the orbit with two random frames per sequence.
 
@@ -50,23 +78,12 @@ class Run:
         ranks: what rank each sequence's product lost.
     """
 
-    def __init__(
-        self,
-        f: Map,
-        state: Array,
-        driving: Array | None,
-        k: int,
-        align: int,
-        steps: int,
-        seed: int,
-        progress: Progress | None,
-        *,
-        first: int = 0,
-    ) -> None:
+    def __init__(self, task: Task) -> None:
+        f, k, steps = task.f, task.k, task.steps
         self._f, self._k, self._steps = f, k, steps
-        self.batch = state.shape[1]
+        self.batch = task.state.shape[1]
         n = f.state_size
-        self._frames = _carried_frames(seeds.generator(seed), self.batch, n, k)
+        self._frames = _carried_frames(task.frames())
         self._two = True
         self._decompositions = 0
         self._work = 6.0 * n * n * k * steps * self.batch
@@ -80,15 +97,15 @@ class Run:
         self.log_det = np.zeros(self.batch)
         self.below = np.zeros((self.batch, k), dtype=bool)
         self.ranks = [RankLoss(n) for _ in range(self.batch)]
-        t = -align
-        for stretch in stretches(f, state, driving, align + steps, first=first):
+        t = -task.align
+        for stretch in stretches(f, task.state, task.driving, task.align + steps, first=task.first):
             counted = max(0, -t)
             if counted < stretch.count:
                 self._watch(stretch, counted)
             self._pass(stretch, t)
             t += stretch.count
-            if progress is not None:
-                progress(t + align, align + steps, "Lyapunov exponents")
+            if task.progress is not None:
+                task.progress(t + task.align, task.align + steps, "Lyapunov exponents")
         if self._two:
             self._compare(steps)
 
@@ -189,9 +206,9 @@ class Run:
         self.apart = (np.abs(self._difference.sum(axis=0)) + going_on) / self._steps
 
 
-def _carried_frames(generator: np.random.Generator, batch: int, n: int, k: int) -> CarriedFrames:
-    """Two random orthonormal frames for each of `batch` sequences."""
-    frames = random_frames(generator, 2 * batch, n, k).reshape(batch, 2, n, k)
+def _carried_frames(frames: Array) -> CarriedFrames:
+    """Frames (B, 2, n, k), kept in the way that suits their size."""
+    batch, _, n, k = frames.shape
     if n <= SMALL and batch > 1:
         return BatchedFrames(frames)
     return ProductFrames(frames) if n == k and n <= FORMED else StepFrames(frames)

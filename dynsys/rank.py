@@ -36,8 +36,8 @@ class RankLoss:
             self.lost = max(self.lost, int(known.max(initial=0)))
             return
         for t in {0, len(jacobians) // 2, len(jacobians) - 1}:
-            deficiency = _deficiency(jacobians[t])
-            self._by_weights = deficiency if self._by_weights is None else min(self._by_weights, deficiency)
+            missing = deficiency(jacobians[t])
+            self._by_weights = missing if self._by_weights is None else min(self._by_weights, missing)
         self.lost = max(self.lost, self._by_weights or 0)
 
     def watch_known(self, known: Integers) -> None:
@@ -55,7 +55,7 @@ class RankLoss:
         self._pattern = running
 
 
-def _deficiency(jacobian: Array) -> int:
+def deficiency(jacobian: Array) -> int:
     """n - rank, of the Jacobian with its rows and columns scaled to norm one."""
     scaled = jacobian.copy()
     for axis in (1, 0, 1, 0):

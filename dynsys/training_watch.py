@@ -19,7 +19,7 @@ import numpy as np
 
 from dynsys.checked_numbers import real_number, whole_number
 from dynsys.errors import AnalysisError, InputError
-from dynsys.gate_times import factors_along, times_of
+from dynsys.gate_times import factors_along, own_path, times_of
 from dynsys.gradients import FORGOTTEN, lag_ladder
 from dynsys.jacobians import jacobians_on
 from dynsys.jsonable import dumps
@@ -27,6 +27,7 @@ from dynsys.limits import one_blas_thread
 from dynsys.live_weights import present_map
 from dynsys.maps import Map
 from dynsys.orbits import orbit_columns, start_columns
+from dynsys.readings.linear import Linearization
 from dynsys.trials import as_trials
 from dynsys.types import Array
 
@@ -35,7 +36,6 @@ PROBE_STEPS, PROBE_SEQUENCES = 100, 8
 """How much of the given inputs is used at each record."""
 DENSE = 1 << 21
 """Entries of all Jacobians up to which they are formed at once; more cost more than they save."""
-Step = Callable[[int, Array], Array]
 CLOSED, OPEN = 0.05, 0.95
 """A gate that keeps less, or more, than this share is called saturated."""
 OWN = (
@@ -203,20 +203,10 @@ def measured(f: Map, inputs: Array) -> dict[str, Any]:
     """
     state, _ = start_columns(f, None, inputs)
     batch = state.shape[1]
-    orbit = orbit_columns(f, state, inputs, len(inputs))
-    broken = np.flatnonzero(~np.isfinite(orbit).all(axis=(1, 2)))
-    if len(broken):
-        raise AnalysisError(f"the state is not finite after {broken[0]} steps: the network has diverged.")
     generator = np.random.default_rng(0)
-    push, pull = _derivatives(f, orbit, inputs)
     tangent = generator.standard_normal((f.state_size, batch))
-    growth = np.zeros((len(inputs), batch))
-    for t in range(len(inputs)):
-        tangent = push(t, tangent)
-        size = np.linalg.norm(tangent, axis=0)
-        with np.errstate(divide="ignore"):
-            growth[t] = np.log(size)
-        tangent = tangent / np.where(size > 0, size, 1.0)
+    dense = f.period == 1 and len(inputs) * batch * f.state_size**2 <= DENSE
+    growth, pull, factors = (_by_matrices if dense else _by_tape)(f, state, inputs, tangent)
     rates = growth[len(inputs) // 5 :].mean(axis=0)
     lags, norms = _backward(pull, len(inputs), generator.standard_normal((f.state_size, batch)))
     above = norms >= FORGOTTEN
@@ -227,25 +217,55 @@ def measured(f: Map, inputs: Array) -> dict[str, Any]:
         "log_gradient": norms,
         "horizon": None if above[-1] else int(np.asarray(lags)[above].max(initial=0)),
     }
-    return record | _gates(f, orbit, inputs)
+    return record | _gates(factors)
 
 
-def _derivatives(f: Map, orbit: Array, inputs: Array) -> tuple[Step, Step]:
-    """(t, columns (n, B)) -> J_t times them, and J_t^T times them, each column with its own J_t."""
-    if f.period == 1 and len(inputs) * orbit.shape[2] * f.state_size**2 <= DENSE:
-        J = jacobians_on(f, orbit, inputs)
-        return (
-            lambda t, v: (J[t] @ v.T[..., np.newaxis])[..., 0].T,
-            lambda t, v: (v.T[:, np.newaxis] @ J[t])[:, 0].T,
-        )
-    links = [f.at(t).linearize_columns(orbit[t], inputs[t].T) for t in range(len(inputs))]
+Passed = tuple[Array, Callable[[int, Array], Array], Callable[[], Array]]
+"""Log growth (T, B) of the tangent at each step; (t, columns) -> J_t^T times them; and the units' own factors."""
+
+
+def _by_matrices(f: Map, state: Array, inputs: Array, tangent: Array) -> Passed:
+    """With all Jacobians formed together: for small networks."""
+    orbit = orbit_columns(f, state, inputs, len(inputs))
+    broken = np.flatnonzero(~np.isfinite(orbit).all(axis=(1, 2)))
+    if len(broken):
+        raise _diverged(int(broken[0]))
+    J = jacobians_on(f, orbit, inputs)
+    growth = np.zeros((len(inputs), tangent.shape[1]))
+    for t in range(len(inputs)):
+        growth[t], tangent = _grown((J[t] @ tangent.T[..., np.newaxis])[..., 0].T)
+    return growth, lambda t, v: (v.T[:, np.newaxis] @ J[t])[:, 0].T, lambda: factors_along(f, orbit, inputs)
+
+
+def _by_tape(f: Map, state: Array, inputs: Array, tangent: Array) -> Passed:
+    """Step by step: every step's equations are run once, for the state, the tangent, and all that comes back."""
+    links: list[Linearization] = []
+    growth = np.zeros((len(inputs), tangent.shape[1]))
+    for t in range(len(inputs)):
+        links.append(f.at(t).linearize_columns(state, inputs[t].T))
+        growth[t], tangent = _grown(links[t].push(tangent[..., np.newaxis])[..., 0])
+        state = links[t].next_state
+        if not np.isfinite(state).all():
+            raise _diverged(t + 1)
     return (
-        lambda t, v: links[t].push(v[..., np.newaxis])[..., 0],
+        growth,
         lambda t, v: links[t].pull(v[..., np.newaxis], input=False).state[..., 0],
+        lambda: np.stack([own_path(f, link) for link in links]),
     )
 
 
-def _backward(pull: Step, steps: int, flowing: Array) -> tuple[list[int], Array]:
+def _grown(tangent: Array) -> tuple[Array, Array]:
+    """log of each column's size, and the columns of size one."""
+    size = np.linalg.norm(tangent, axis=0)
+    with np.errstate(divide="ignore"):
+        return np.log(size), tangent / np.where(size > 0, size, 1.0)
+
+
+def _diverged(steps: int) -> AnalysisError:
+    return AnalysisError(f"the state is not finite after {steps} steps: the network has diverged.")
+
+
+def _backward(pull: Callable[[int, Array], Array], steps: int, flowing: Array) -> tuple[list[int], Array]:
     """Lags and the log norm over them (root mean square over sequences) of a random unit gradient of the last state."""
     batch = flowing.shape[1]
     flowing = flowing / np.linalg.norm(flowing, axis=0)
@@ -253,19 +273,16 @@ def _backward(pull: Step, steps: int, flowing: Array) -> tuple[list[int], Array]
     lags = lag_ladder(steps)
     norms = []
     for lag in range(1, steps + 1):
-        flowing = pull(steps - lag, flowing)
-        size = np.linalg.norm(flowing, axis=0)
-        with np.errstate(divide="ignore"):
-            log = log + np.log(size)
-        flowing = flowing / np.where(size > 0, size, 1.0)
+        gained, flowing = _grown(pull(steps - lag, flowing))
+        log = log + gained
         if lag in lags:
             norms.append(0.5 * (np.logaddexp.reduce(2 * log) - math.log(batch)))
     return lags, np.array(norms)
 
 
-def _gates(f: Map, orbit: Array, inputs: Array) -> dict[str, Any]:
+def _gates(own_factors: Callable[[], Array]) -> dict[str, Any]:
     try:
-        factors = factors_along(f, orbit, inputs)
+        factors = own_factors()
     except AnalysisError:
         return {}
     kept = (factors != 0).any(axis=(0, 2))

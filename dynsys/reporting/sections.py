@@ -97,10 +97,8 @@ def _model(study: Study) -> Section:
         )
     else:
         blocks += _function(study.f)
-    parts = [
-        f"`{name}` {rows.start}" + f" to {rows.stop - 1}" * (rows.stop - rows.start > 1)
-        for name, rows in study.f.blocks
-    ]
+    named = study.f.blocks
+    parts = [f"`{name}` {at.start}" + f" to {at.stop - 1}" * (at.stop - at.start > 1) for name, at in named]
     blocks.append(Paragraph(f"State variables, in order: {', '.join(parts)}."))
     return Section("model", "The model", tuple(blocks))
 
