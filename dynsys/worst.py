@@ -163,6 +163,8 @@ def worst_case(
         cell = _elman(f)
         scaled = None if cell is None else scaled_elman(cell, reach)
         seen = norm_bound(f, visited)[0]
+        if _inside(visited, reach):  # a bound over more states may yet be the sharper one, by another road to it
+            seen = min(seen, bound)
     sure = bound < 1 or (scaled is not None and scaled < 1)
     return WorstCase(
         low=box[0],
@@ -222,6 +224,11 @@ def _reachable(f: Map, box: tuple[Array, Array]) -> tuple[Box, str]:
         unbounded = np.full(f.state_size, np.inf)
         return Box(-unbounded, unbounded, *box), "all states: the equations bound none"
     return Box(found.low, found.high, *box), found.origin
+
+
+def _inside(inner: Box, outer: Box) -> bool:
+    """Whether all states of the one box are in the other."""
+    return bool((inner.low >= outer.low).all() and (inner.high <= outer.high).all())
 
 
 def _elman(f: Map) -> Any | None:

@@ -784,7 +784,10 @@ def test_worst_case_bounds_what_it_measures() -> None:
     assert given["high"] == [1.0, 1.0, 0.0]
     assert "vanishing gradients for all inputs" in ran("worst-case", MODEL, "--low", "0", "--high", "0").stdout
     assert "--low and --high" in refused(dynsys_("worst-case", MODEL, "--low", "0"))
-    assert "numbers with commas" in refused(dynsys_("worst-case", MODEL, "--low", "a", "--high", "1"))
+    for low, high, option in (("a", "1", "--low"), ("1", "1,,2", "--high")):
+        said = refused(dynsys_("worst-case", MODEL, "--low", low, "--high", high))
+        assert f"{option} must be numbers with commas" in said
+        assert "--input" not in said
 
 
 def test_remedies_in_ms_and_left_out_of_a_report() -> None:

@@ -122,14 +122,14 @@ def trials_or_constant(trials: Path | None, input_: str | None, f: Any) -> tuple
     return read_trials(trials, f), vector(input_)
 
 
-def vector(text: str | None) -> list[float] | None:
-    """The numbers of `--input`, or None where it was left out."""
+def vector(text: str | None, option: str = "--input") -> list[float] | None:
+    """The numbers of an option, or None where it was left out."""
     if text is None:
         return None
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"--input must be numbers with commas between them, got {text!r}.") from None
+        raise InputError(f"{option} must be numbers with commas between them, got {text!r}.") from None
 
 
 def show(result: Any, as_json: bool, f: Any = None) -> None:

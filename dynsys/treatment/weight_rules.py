@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dynsys.gradients import gradient_spectrum
+from dynsys.log_slopes import LOG_SLOPES
 from dynsys.maps import Map
 from dynsys.orbits import orbit_columns
 from dynsys.treatment.patient import Patient
@@ -184,7 +185,7 @@ def _mean_log_slope(patient: Patient, cell: Any) -> float:
     a = a[min(500, steps // 4) :]
     if cell.activation == "relu":
         return 0.0 if (a > 0).all() else -math.inf
-    return float(np.mean(2 * (math.log(2) - np.abs(a) - np.log1p(np.exp(-2 * np.abs(a))))))
+    return float(np.mean(LOG_SLOPES[cell.activation](a)))
 
 
 def _drive(patient: Patient, cell: Any) -> float:
