@@ -22,6 +22,7 @@ bench: .venv/test
 	$(BIN)/python benchmarks/jacobian.py --repeats 5
 	$(BIN)/python benchmarks/lyapunov.py --quick --repeats 2
 	$(BIN)/python benchmarks/spmm.py
+	$(BIN)/python benchmarks/watch.py --network "GRU 64" --blocks 3
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

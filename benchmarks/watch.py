@@ -33,9 +33,9 @@ FEATURES, CLASSES = 16, 8
 NETWORKS = {
     "GRU 64": (torch.nn.GRU, 64, 32, 50),
     "GRU 128": (torch.nn.GRU, 128, 32, 50),
-    "LSTM 128": (torch.nn.LSTM, 128, 64, 50),
-    "GRU 256": (torch.nn.GRU, 256, 32, 100),
-    "LSTM 256": (torch.nn.LSTM, 256, 64, 100),
+    "LSTM 128": (torch.nn.LSTM, 128, 32, 50),
+    "GRU 256": (torch.nn.GRU, 256, 32, 50),
+    "LSTM 256": (torch.nn.LSTM, 256, 32, 50),
 }
 """Layer, hidden units, sequences of a batch, steps of a sequence."""
 

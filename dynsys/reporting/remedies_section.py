@@ -52,14 +52,13 @@ def remedies_section(study: Study, figure: Figure | None) -> Section | None:
 def _table(result: Remedies) -> Table:
     rows: list[tuple[str, ...]] = []
     for place, remedy in enumerate(result, 1):
-        bound = "≤ " if remedy.tolerance == 0 else ""
         rows.append(
             (
                 str(place),
                 remedy.title,
                 _plain(remedy.quantity),
                 even(remedy.before),
-                bound + even(remedy.predicted),
+                _predicted(remedy),
                 even(remedy.after),
                 "yes" if remedy.agrees else "no",
             )
@@ -72,8 +71,16 @@ def _table(result: Remedies) -> Table:
         header=("#", "remedy", "measured", "before", "predicted", "after", "agrees"),
         rows=tuple(rows),
         align="rllrrrl",
-        note="Agrees: the value after lies within the tolerance stated below, or below a predicted bound (≤).",
+        note="Agrees: the value after lies within the tolerance (±), or below a predicted bound (≤).",
     )
+
+
+def _predicted(remedy: Remedy) -> str:
+    """The predicted value with its tolerance, or as a bound."""
+    if remedy.tolerance == 0:
+        return "≤ " + even(remedy.predicted)
+    shown = even(remedy.predicted)
+    return f"{shown} ± {number(remedy.tolerance, 2)}" if remedy.tolerance > 1e-6 * abs(remedy.predicted) else shown
 
 
 def _in_words(place: int, remedy: Remedy) -> str:

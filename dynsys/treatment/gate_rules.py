@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from dynsys.errors import AnalysisError
 from dynsys.gate_times import own_factors
+from dynsys.treatment.gates_follow import following_times
 from dynsys.treatment.patient import Patient
 from dynsys.treatment.remedy import Remedy, Skipped
 from dynsys.types import Array
@@ -60,10 +61,15 @@ def single_forget_bias(patient: Patient) -> Remedy | str:
 @final
 @dataclass(frozen=True, eq=False)
 class _Opened:
-    """A network whose gates were opened: `names` of the biases, and the median time constant predicted for it."""
+    """A network whose gates were opened, and the median time constant predicted for it, steps.
+
+    `names`: of the biases. `tolerance`: a quarter, or by how much the prediction differs from that of gates which do
+    not hear what they hold change.
+    """
 
     changed: Patient
     predicted: float
+    tolerance: float
     names: str
     biases: tuple[tuple[str, str, float] | None, ...]
 
@@ -85,9 +91,11 @@ def _opened(patient: Patient, wanted: Callable[[Array], Array]) -> _Opened | str
     if longest >= lag:
         return f"gates: the slowest keeps {longest:.3g} steps, as long as the task's lag of {lag}"
     factors = own_factors(patient.f, None, patient.task.inputs)
-    changed, predicted = _shifted(patient, cells, factors, wanted)
+    changed, fixed = _shifted(patient, cells, factors, wanted)
+    following = following_times(patient, changed.cells or ())
+    predicted = fixed if following is None else float(np.median(following))
     names = " and ".join(sorted({b[0] for b in biases if b}))
-    return _Opened(changed, predicted, names, tuple(biases))
+    return _Opened(changed, predicted, max(CLOSE * predicted, abs(predicted - fixed)), names, tuple(biases))
 
 
 def _remedy(patient: Patient, opened: _Opened, **words: str) -> Remedy:
@@ -106,8 +114,11 @@ def _remedy(patient: Patient, opened: _Opened, **words: str) -> Remedy:
         before=before,
         predicted=opened.predicted,
         after=after,
-        tolerance=CLOSE * opened.predicted,
-        basis="the recorded gates with the shift added, states as they were; tolerance a quarter, for they change too",
+        tolerance=opened.tolerance,
+        basis=(
+            "these gates shifted and what they hold let follow, all else as recorded; tolerance a quarter, or as much "
+            "as the following changes: the rest of the network follows too"
+        ),
         source="C. Tallec & Y. Ollivier, ICLR 2018, arXiv 1804.11188",
         also={"slowest gate (steps)": (longest, after_longest)},
         **words,

@@ -80,7 +80,7 @@ def pre_activations(record: LayerRecord) -> dict[str, Group]:
         found["input gates"] = _group(record, "i", cell.gate_activation)
         found["output gates"] = _group(record, "o", cell.gate_activation)
     elif kind in ("GRU", "GRUResetAfter", "LayerNormGRU"):
-        found["candidates"] = _candidates(record)
+        found["candidates"] = candidates(record)
     return {name: entry for name, entry in found.items() if entry[1] in SLOPES}
 
 
@@ -102,7 +102,7 @@ def _group(record: LayerRecord, letter: str, function: str) -> Group:
     return _heard(record.cell, letter, np.asarray(W @ record.heard + U @ record.h + b), function, names)
 
 
-def _candidates(record: LayerRecord) -> Group:
+def candidates(record: LayerRecord) -> Group:
     """Of a GRU: what its reset gate lets through is part of the argument."""
     cell, h = record.cell, record.h
     a = cell.W_h @ record.heard + cell.b_h

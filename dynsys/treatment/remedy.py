@@ -66,13 +66,12 @@ class Remedy:
 
     def __str__(self) -> str:
         verdict = "as predicted" if self.agrees else "NOT as predicted"
-        bound = "at most " if self.tolerance == 0 else ""
+        within = f"{self.predicted:.4g} +- {self.tolerance:.2g}" if self.tolerance else f"at most {self.predicted:.4g}"
         lines = [
             f"{self.title}",
             f"  because: {self.trigger}",
             f"  do:      {self.change}",
-            f"  {self.quantity}: {self.before:.4g} before, {bound}{self.predicted:.4g} predicted, {self.after:.4g} "
-            f"after ({verdict})",
+            f"  {self.quantity}: {self.before:.4g} before, {within} predicted, {self.after:.4g} after ({verdict})",
         ]
         lines += [f"  {name}: {old:.4g} before, {new:.4g} after" for name, (old, new) in self.also.items()]
         return "\n".join(lines)

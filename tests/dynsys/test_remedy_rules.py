@@ -77,6 +77,33 @@ def test_gates_that_have_a_bias_keep_it(b_f: float) -> None:
     assert any("half open" in line for line in result.healthy)
 
 
+def gates_alone(kind: Any, **options: Any) -> Any:
+    """A network whose candidates and other gates hear the input alone, the gates that keep the state too."""
+    cell = kind.random(6, 2, gain=3.0, seed=5, **options)
+    keep = "U_f" if kind is cells.LSTM else "U_z"
+    return dataclasses.replace(
+        cell, **{k: np.zeros_like(v) for k, v in cell.parameters.items() if k[0] == "U" and k != keep}
+    )
+
+
+@pytest.mark.parametrize("rule", ["forget-bias", "forget-bias-single"])
+@pytest.mark.parametrize(
+    "f",
+    [
+        gates_alone(cells.LSTM),
+        gates_alone(cells.GRU, update="takes-new"),
+        gates_alone(cells.GRUResetAfter),
+        dynsys.stack(gates_alone(cells.GRU), cells.LSTM.random(4, 6, gain=0.0, seed=1)),
+    ],
+    ids=["lstm", "gru", "gru-reset-after", "stack"],
+)
+def test_gates_that_follow_what_they_hold_are_predicted_exactly(f: Any, rule: str) -> None:
+    """Where nothing but these gates hears the state, the prediction is the measurement; without following it is not."""
+    found = only(dynsys.remedies(f, noise(60, 4, 2, seed=3), task_lag=30), rule)
+    assert found.after == pytest.approx(found.predicted, rel=1e-9)
+    assert found.tolerance >= 0.25 * found.predicted
+
+
 def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 

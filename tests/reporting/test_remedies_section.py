@@ -40,7 +40,7 @@ def test_table_findings_and_json_say_the_same(tmp_path: Path) -> None:
     (table,) = [b for b in section.blocks if isinstance(b, Table)]
     (row,) = [r for r in table.rows if r[1] == "Raise the gates' biases to one time scale"]
     tau = -1 / math.log(1 - 1 / 40)
-    assert row[3:] == ("1.44", f"{tau:.1f}", f"{tau:.1f}", "yes")
+    assert row[3:] == ("1.44", f"{tau:.1f} ± {tau / 4:.1f}", f"{tau:.1f}", "yes")
     (ms,) = [r for before, r in zip(table.rows, table.rows[1:], strict=False) if before == row]
     assert ms[2:6] == ("the same in ms", "14.4", f"{10 * tau:.0f}", f"{10 * tau:.0f}")
     assert any(isinstance(b, Figure) and b.id == "remedies" for b in section.blocks)
