@@ -169,7 +169,7 @@ def gradient_spectrum(
     keep = f.state_size if k is None else whole_number("k", k, 1, "of values", most=f.state_size)
     vectors = whole_number("vectors", vectors, 0, "of pairs", most=f.state_size)
     state, _ = start_columns(f, start, driving)
-    with one_blas_thread():
+    with one_blas_thread(), np.errstate(over="ignore"):
         groups = _groups(f, state, driving, wanted[-1])
         few = len(groups) == 1 and _few_are_cheaper(f.state_size, max(keep, vectors), wanted)
         if few:

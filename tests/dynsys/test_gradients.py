@@ -604,6 +604,15 @@ def test_more_vectors_than_variables_are_refused() -> None:
         dynsys.gradient_spectrum(linear(np.eye(2)), lags=[1], vectors=3)
 
 
+@pytest.mark.parametrize(("side", "kept"), [(1.0, 0.0), (-1.0, -np.inf)])
+def test_inputs_whose_products_overflow_saturate_gates(side: float, kept: float) -> None:
+    """W_z x = +-inf opens z for good (h' = h, all gains 1), or shuts it (h' = tanh(0), gains 0), without a warning."""
+    zeros, ones = np.zeros((2, 2)), np.full((2, 1), 10.0)
+    cell = cells.GRU(W_z=side * ones, U_z=zeros, W_r=0 * ones, U_r=zeros, W_h=0 * ones, U_h=zeros)
+    found = dynsys.gradient_spectrum(cell, [0.1, 0.2], np.full((9, 1), 1e308), [1, 5])
+    np.testing.assert_array_equal(found.log_singular_values, np.full((2, 2), kept))
+
+
 def test_groups_of_one_size_that_lose_different_ranks() -> None:
     """Pairs of ReLU units, both on, both off, one off, both on: 0, 2, 1 and 0 lost; the rest as each pair alone."""
     pair = np.array([[1.0, 0.5], [0.2, 1.0]])
