@@ -9,10 +9,12 @@ from typing import final
 import numpy as np
 
 from dynsys.points import Points
+from dynsys.read_only import read_only
 from dynsys.types import Array
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Alignment:
     """Cosines between modes and input or readout directions, at each fixed point.

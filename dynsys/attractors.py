@@ -10,12 +10,14 @@ import numpy as np
 
 from dynsys import seeds
 from dynsys.basins import wilson
+from dynsys.checked_numbers import whole_number
 from dynsys.combinators import as_map
 from dynsys.errors import InputError
 from dynsys.following import AWAY, same_orbit
 from dynsys.limit_sets import LimitSet, limit_sets
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, numbers
+from dynsys.read_only import read_only
 from dynsys.search_box import search_box
 from dynsys.types import Array, ArrayLike, Integers, Progress
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Attractor:
     """One limit set of orbits.
@@ -61,6 +64,7 @@ class Attractor:
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Attractors:
     """What orbits end on, the largest basin first.
@@ -136,20 +140,28 @@ class Attractors:
             [
                 str(i), a.kind, "" if a.period is None else str(a.period), "" if a.listed is None else str(a.listed),
                 f"{100 * a.fraction:.1f} % ({100 * a.interval[0]:.1f} to {100 * a.interval[1]:.1f})",
-                "" if not len(a.exponents) else f"{a.exponents[0]:.4g}",
+                _first_exponent(a),
             ]
             for i, a in enumerate(self.attractors)
         ]  # fmt: skip
-        header = ["#", "kind", "period", "listed", "basin (95 %)", "largest exponent"]
+        header = ["#", "kind", "period", "listed", "basin (95 %)", "largest exponent (nats/step)"]
         lines = [f"{self.map_name}: {len(self)} attractor{'s' * (len(self) != 1)}, {self.method}"]
         lines += [aligned(header, rows)] if rows else []
-        lines += [f"{100 * self.unbounded:.1f} % of the starts ran off."] if self.unbounded else []
+        lines += [f"{100 * self.unbounded:.1f} % of the starts ran off to infinity."] if self.unbounded else []
         lines += [f"#{i}: {a.note}." for i, a in enumerate(self.attractors) if a.note]
         if self.unvisited:
             lines.append(f"Stable fixed points that drew in no start: {', '.join(map(str, self.unvisited))}.")
         return "\n".join(lines)
 
     __repr__ = __str__
+
+
+def _first_exponent(a: Attractor) -> str:
+    """The largest exponent with its standard error, which that of a point or cycle, from its multipliers, has not."""
+    if not len(a.exponents):
+        return ""
+    error = float(a.exponent_errors[0])
+    return f"{a.exponents[0]:.4g}" + (f" +- {error:.1g}" if error > 0 else "")
 
 
 def find_attractors(
@@ -231,11 +243,10 @@ def _starts(
         given = np.atleast_2d(numbers(starts, "starts"))
         if given.ndim != 2 or given.shape[1] != f.state_size or not np.isfinite(given).all() or not len(given):
             raise InputError(f"`starts` must be finite, (k, {f.state_size}) with k >= 1, got shape {given.shape}.")
-        return given
-    if int(n_starts) != n_starts or n_starts < 1:
-        raise InputError(f"`n_starts` must be a whole number, at least 1, got {n_starts!r}.")
+        return np.array(given)
+    n_starts = whole_number("n_starts", n_starts, 1)
     box = found.box if found is not None else search_box(f, input, np.zeros((0, f.state_size)), seed)
-    return seeds.generator(seed).uniform(box.low, box.high, (int(n_starts), f.state_size))
+    return seeds.generator(seed).uniform(box.low, box.high, (n_starts, f.state_size))
 
 
 def _collected(

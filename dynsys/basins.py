@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
+from dynsys.read_only import read_only
 from dynsys.types import Array, Integers
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Basins:
     """The ends of orbits from uniform starts in the search box, as shares, in the order of a list of fixed points.

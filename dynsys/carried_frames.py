@@ -1,49 +1,73 @@
 """Frames of tangent vectors carried along orbits: one per sequence, and a second one that checks it.
 
-Two ways of keeping them, for small frames and large ones: all of them in one array for NumPy's batched routines, or
-each by itself in LAPACK's, where a square frame is never formed (`reflectors.py`).
+Three ways of keeping them: all of them in one array for NumPy's batched routines (small systems, several sequences),
+each by itself moved step by step (`step_frames.py`), and each by itself moved by products of Jacobians that are formed
+for many steps together (`product_frames.py`).
 """
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from typing import final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, final
 
 import numpy as np
 
-from dynsys.frames import Stretch, random_frames, signed_qr
-from dynsys.readings.steps import Steps
+from dynsys.frames import Stretch
 from dynsys.reflectors import Reflectors
 from dynsys.types import Array
 
-SMALL = 32  # state size up to which a batch of frames is worked on at once
-UNFORMED = 48  # state size from which a square frame is left as reflectors
+CLEAR = 1e7  # ratio of diagonal entries up to which none of them is near to rounding
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """What decompositions one after the other left, for B sequences and one or two frames each.
+
+    Attributes:
+        diagonals: (QRs, B, frames, k), |R_ii|. largest: (QRs, B, frames), the largest |R_ij|, or what stands for it
+            where the diagonal is clear of rounding.
+        log_det: (QRs, B), log|det| of the product that each QR took in, nats; None where it was not asked for.
+        wide: whether the next QR would have taken in a growth that spans too much: the frames are left before it.
+    """
+
+    diagonals: Array
+    largest: Array
+    log_det: Array | None
+    wide: bool
 
 
 class CarriedFrames(ABC):
-    """Frames (sequences, 1 or 2, n, k), multiplied step by step and orthonormalised when asked."""
+    """Frames (B, 1 or 2, n, k), multiplied by Jacobians and orthonormalised.
+
+    Attributes:
+        at_once: QRs that one call takes gladly.
+    """
+
+    at_once: int
 
     @abstractmethod
-    def advance(self, stretch: Stretch, t: int, *, determinant: bool = False) -> Array | None:
-        """Every frame <- Jacobian of step t of the stretch times the frame. Returns log|det J| (B,) if wanted."""
+    def carry(
+        self, stretch: Stretch, begin: int, lengths: Sequence[int], *, exact: bool, limit: float, determinant: bool
+    ) -> Carried:
+        """Every frame <- Jacobians from step `begin` of the stretch on times the frame, with a QR after each length.
 
-    @abstractmethod
-    def orthonormalise(self) -> tuple[Array, Array]:
-        """Frames <- their orthonormal factors. |diagonal of R| (B, frames, k) and largest |R_ij| (B, frames)."""
+        `exact`: the last QR leaves orthonormal frames, so that the diagonals since the last one like it multiply to
+        those of QR decompositions; in between other triangular decompositions may stand in for QR.
+        Ends before a QR of several steps whose diagonal spans more than `limit` nats: they need QRs more often.
+        `determinant`: log|det| is wanted too.
+        """
 
     @abstractmethod
     def apart(self) -> Array:
-        """(B, k) sines of the angles between the columns of the two frames, just orthonormalised."""
+        """(B, k) sines of the angles between the columns of the two frames, just left orthonormal."""
 
     @abstractmethod
     def drop_second(self) -> None:
         """Go on with the first frames alone."""
-
-
-def carried_frames(generator: np.random.Generator, batch: int, n: int, k: int) -> CarriedFrames:
-    """Two random orthonormal frames for each of `batch` sequences."""
-    frames = random_frames(generator, 2 * batch, n, k).reshape(batch, 2, n, k)
-    return BatchedFrames(frames) if n <= SMALL and batch > 1 else SingleFrames(frames)
 
 
 def sines(one: Array, two: Array) -> Array:
@@ -53,132 +77,41 @@ def sines(one: Array, two: Array) -> Array:
     return np.asarray(np.sin(2 * np.arcsin(half)))
 
 
-def _log_abs_det(matrix: Array) -> float:
-    """log|det|, by an LU decomposition that overwrites the matrix (Fortran order)."""
-    from scipy.linalg.lapack import dgetrf
+class Factor(Protocol):
+    """The triangular decomposition that a frame was left by."""
 
-    factors, _, _ = dgetrf(matrix, overwrite_a=True)
-    with np.errstate(divide="ignore"):
-        return float(np.log(np.abs(np.diagonal(factors))).sum())
+    packed: Array
 
-
-@final
-class BatchedFrames(CarriedFrames):
-    """All frames in one array."""
-
-    def __init__(self, frames: Array) -> None:
-        self._frames = frames
-        self._stretch: Stretch | None = None
-        self._jacobians = frames[:0]
-
-    def advance(self, stretch: Stretch, t: int, *, determinant: bool = False) -> Array | None:
-        if stretch is not self._stretch:
-            self._stretch, self._jacobians = stretch, np.concatenate([p.jacobians for p in stretch.pieces()])
-        self._frames = self._jacobians[t][:, np.newaxis] @ self._frames
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.linalg.slogdet(self._jacobians[t])[1]) if determinant else None
-
-    def orthonormalise(self) -> tuple[Array, Array]:
-        self._frames, r = signed_qr(self._frames)
-        return np.diagonal(r, axis1=-2, axis2=-1), np.abs(r).max(axis=(-2, -1))
-
-    def apart(self) -> Array:
-        return sines(self._frames[:, 0], self._frames[:, 1])
-
-    def drop_second(self) -> None:
-        self._frames = self._frames[:, :1]
+    @property
+    def diagonal(self) -> Array: ...
+    def times(self, c: Array, *, overwrite: bool = False) -> Array: ...
+    def triangle(self) -> Array: ...
 
 
-@final
-class _Frame:
-    """One frame: after a QR its reflectors or its orthonormal columns, between QRs its columns."""
-
-    def __init__(self, columns: Array) -> None:
-        self.columns: Array | None = np.asfortranarray(columns)
-        self.factor: Reflectors | None = None
-        n, k = columns.shape
-        self._unformed = n == k and n >= UNFORMED
-        self._room = np.empty((n, k), order="F")
-
-    def advance(self, steps: Steps, sample: int, jacobian: Array | None) -> None:
-        """By the Jacobian where it is formed (it is left as it is), else by the structure of the step."""
-        if self.columns is None:
-            assert self.factor is not None
-            if self._unformed:
-                if jacobian is None:
-                    steps.fill(sample, self._room)
-                else:
-                    self._room[...] = jacobian
-                # The reflectors have done their work: their memory is the next product's.
-                self.columns, self._room = self.factor.times(self._room), self.factor.packed
-                return
-            self.columns = self.factor.orthogonal()
-        if jacobian is None:
-            steps.move(sample, self.columns, self._room)
-        else:
-            np.matmul(jacobian, self.columns, out=self._room)
-        self.columns, self._room = self._room, self.columns
-
-    def orthonormalise(self) -> tuple[Array, float]:
-        assert self.columns is not None
-        self.factor, self.columns = Reflectors(self.columns), None
-        diagonal = np.abs(self.factor.diagonal)
-        # The norm bounds the entries: only where it may matter is the largest one looked for.
-        largest = self.factor.norm
-        if diagonal.min(initial=np.inf) <= 1e-13 * len(diagonal) * largest:
-            largest = float(np.abs(self.factor.triangle()).max(initial=0.0))
-        return diagonal, largest
-
-    def orthonormal(self) -> Array:
-        assert self.factor is not None
-        return self.factor.orthogonal()
+def ratios(diagonals: Array) -> Array:
+    """(...,): the largest entry of |R_ii| (..., k) over the smallest; inf where one is zero."""
+    smallest, largest = diagonals.min(axis=-1), diagonals.max(axis=-1)
+    return np.asarray(np.divide(largest, smallest, out=np.full_like(largest, np.inf), where=smallest > 0))
 
 
-@final
-class SingleFrames(CarriedFrames):
-    """Each frame by itself."""
+def read_triangle(factor: Factor) -> tuple[Array, float, float]:
+    """|R_ii| (k,); the largest |R_ij|; and the largest |R_ii| over the smallest.
 
-    def __init__(self, frames: Array) -> None:
-        self._frames = [[_Frame(frame) for frame in pair] for pair in frames]
-        n, k = frames.shape[2:]
-        self._k = k
-        self._jacobian = np.empty((n, n), order="F")
-        self._formed: tuple[Steps | None, bool] = (None, False)
+    Where no |R_ii| comes near to rounding the largest of them stands for the largest |R_ij|.
+    """
+    diagonal = np.abs(factor.diagonal)
+    ratio = float(ratios(diagonal))
+    largest = np.abs(factor.triangle()).max() if ratio > CLEAR else diagonal.max()
+    return diagonal, float(largest), ratio
 
-    def _forms(self, steps: Steps) -> bool:
-        """Whether this stretch's Jacobians are formed, once for both frames."""
-        if self._formed[0] is not steps:
-            several = len(self._frames[0]) > 1
-            self._formed = (steps, steps.forms_first(self._k * (1 + several)) or (several and self._k == steps.n))
-        return self._formed[1]
 
-    def advance(self, stretch: Stretch, t: int, *, determinant: bool = False) -> Array | None:
-        steps = stretch.steps
-        logs = np.zeros(stretch.batch)
-        for b, pair in enumerate(self._frames):
-            sample = t * stretch.batch + b
-            jacobian = steps.given(sample)
-            if jacobian is None and (determinant or self._forms(steps)):
-                steps.fill(sample, self._jacobian)
-                jacobian = self._jacobian
-            for frame in pair:
-                frame.advance(steps, sample, jacobian)
-            if determinant and jacobian is not None:
-                if jacobian is not self._jacobian:
-                    self._jacobian[...] = jacobian
-                logs[b] = _log_abs_det(self._jacobian)
-        return logs if determinant else None
+def orthonormal(factor: Factor) -> Array:
+    """The frame (n, k) that an exact decomposition left."""
+    assert isinstance(factor, Reflectors), "frames are orthonormal after exact decompositions only"
+    return factor.orthogonal()
 
-    def orthonormalise(self) -> tuple[Array, Array]:
-        answers = [[frame.orthonormalise() for frame in pair] for pair in self._frames]
-        return (
-            np.array([[diagonal for diagonal, _ in pair] for pair in answers]),
-            np.array([[largest for _, largest in pair] for pair in answers]),
-        )
 
-    def apart(self) -> Array:
-        return np.array([sines(one.orthonormal(), two.orthonormal()) for one, two in self._frames])
-
-    def drop_second(self) -> None:
-        self._frames = [pair[:1] for pair in self._frames]
-        self._formed = (None, False)
+def by_length(steps: Array, lengths: Sequence[int]) -> Array:
+    """(QRs, B): sums over consecutive lengths of what is known of the steps (t, B), as far as these go."""
+    ends = [end for end in itertools.accumulate(lengths) if end <= len(steps)]
+    return np.add.reduceat(steps[: ends[-1]], [0, *ends[:-1]], axis=0) if ends else steps[:0]

@@ -6,8 +6,9 @@ from typing import final
 
 import numpy as np
 
+from dynsys.frames import random_frames
 from dynsys.growth_order import GrowthOrder
-from dynsys.log_svd import GradedProduct, coupled_frame
+from dynsys.log_svd import GradedProduct
 from dynsys.types import Array
 
 AGREEMENT = 1e-6  # nats, to which the two must agree
@@ -28,17 +29,17 @@ class CheckedProduct:
         first: the product whose values count. second: the other one. checked: the lag up to which it goes along.
     """
 
-    def __init__(self, coupled: Array, generator: np.random.Generator, longest: int) -> None:
-        """`coupled`: (n, n) bool, which entries of the factors are ever nonzero. `longest`: the last lag."""
+    def __init__(self, n: int, generator: np.random.Generator, longest: int) -> None:
+        """A product of (n, n) factors. `longest`: the last lag."""
         order = GrowthOrder()
         self._order = order
-        self.first = GradedProduct(coupled_frame(coupled, generator), order=order)
-        self.second = GradedProduct(coupled_frame(coupled, generator), generator, span=SPAN)
+        self.first = GradedProduct(random_frames(generator, 1, n, n)[0], order=order)
+        self.second = GradedProduct(random_frames(generator, 1, n, n)[0], generator, span=SPAN)
         self.checked = self._longest = longest
         if self.first.regular:
             self.checked = min(longest, max(longest // CHECKED, LEAST_CHECKED))
         self._lag = 0
-        self._apart = np.zeros(len(coupled))
+        self._apart = np.zeros(n)
 
     @property
     def wants_second(self) -> bool:
@@ -54,12 +55,12 @@ class CheckedProduct:
             if self._lag == self.checked < self._longest:
                 self._apart = distance(self.first.log_singular_values(), self.second.log_singular_values())
 
-    def log_singular_values(self) -> tuple[Array, int]:
-        """(n,) nats, largest first, and how many leading ones the two products agree on."""
+    def log_singular_values(self) -> tuple[Array, Array]:
+        """(n,) nats, largest first, and (n,) how far apart the two products' values are, or are taken to be."""
         values = self.first.log_singular_values()
         if self._lag <= self.checked:
-            return values, agreeing(distance(values, self.second.log_singular_values()))
-        return values, agreeing(self._apart * (self._lag / self.checked))
+            return values, distance(values, self.second.log_singular_values())
+        return values, self._apart * (self._lag / self.checked)
 
 
 def agreeing(apart: Array) -> int:

@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dynsys.checked_numbers import whole_number
 from dynsys.composed_maps import Boxed, ClosedLoop, Driven, Iterated, Stacked
 from dynsys.errors import InputError, ShapeError
 from dynsys.maps import CellMap, Map, given_box, numbers
+from dynsys.model import Model
 from dynsys.readout import as_readout
 from dynsys.types import ArrayLike
 
@@ -30,7 +32,8 @@ def as_map(
             its rows in a list or in `np.array([...])`. Or SymPy formulas: sympy.Lambda((x, y), (f, g)), state first,
             then input; a list or Matrix of n formulas in n symbols, taken in alphabetic order; a SymbolicMap.
         state_size: n, needed for a function. input_size: m, for a function.
-        box: (low, high), numbers or (n,) arrays: where to search for states, for a function.
+        box: (low, high), numbers or (n,) arrays: where to search for states: for a function, or
+            instead of the box that the equations have.
         invariant: the caller's assertion that the function maps the box into its own interior.
     """
     from dynsys.function_maps import FunctionMap
@@ -94,7 +97,10 @@ def _with_box(f: Map, state_size: int | None, input_size: int, box: tuple[Any, A
         )
     if box is None and invariant:
         raise InputError("`invariant=True` says something about a box: pass `box=(low, high)` too.")
-    return f if box is None else Boxed(f, given_box(box, invariant, f.state_size))
+    if box is None:
+        return f
+    where = given_box(box, invariant, f.state_size)
+    return f.searched_in(where) if isinstance(f, Model) else Boxed(f, where)
 
 
 def drive(f: Any, inputs: ArrayLike) -> Map:
@@ -106,14 +112,13 @@ def drive(f: Any, inputs: ArrayLike) -> Map:
     array = numbers(inputs, "inputs")
     if array.ndim not in (1, 2) or array.shape[-1] != f.input_size or not array.size:
         raise ShapeError(f"{f.name} takes inputs (m,) or (p, m) with m = {f.input_size}, got {array.shape}.")
-    return Driven(f, np.atleast_2d(array))
+    return Driven(f, np.array(np.atleast_2d(array)))
 
 
 def iterate(f: Any, times: int) -> Map:
     """`f` applied `times` times, from its step 0 on. A map of period p must be iterated a multiple of p times."""
     f = as_map(f)
-    if int(times) != times or times < 1:
-        raise InputError(f"`times` must be a whole number, at least 1, got {times}.")
+    times = whole_number("times", times, 1)
     if f.period > 1 and times % f.period and f.repeats:
         what = "drive" if isinstance(f, Driven) else "map"
         raise InputError(f"the {what} has period {f.period}: iterate it {f.period} times, or a multiple, not {times}.")

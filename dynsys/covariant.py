@@ -8,11 +8,13 @@ from typing import Any, final
 import numpy as np
 
 from dynsys import seeds
+from dynsys.checked_numbers import whole_number
 from dynsys.combinators import as_map
 from dynsys.covariant_run import CovariantRun, Path, Window, covariant_run, sines, trusted_columns
 from dynsys.errors import AnalysisError, InputError, ShapeError
 from dynsys.limits import one_blas_thread
 from dynsys.orbits import sequence, start_columns
+from dynsys.read_only import read_only
 from dynsys.types import Array, ArrayLike, Booleans, Progress
 
 AGREEMENT = 1e-6
@@ -25,6 +27,7 @@ PARTS = 20
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CovariantVectors:
     """Directions v_i(t) with J_t v_i(t) = exp(growth) v_i(t + 1), along T steps of an orbit.
@@ -150,8 +153,7 @@ def covariant_vectors(
             f"{align} = {window.total}."
         )
     k = (f.state_size if f.state_size <= WHOLE else LEADING) if k is None else k
-    if not 1 <= k <= f.state_size:
-        raise InputError(f"`k` must be between 1 and the state size {f.state_size}, got {k}.")
+    k = whole_number("k", k, 1, most=f.state_size)
     state, _ = start_columns(f, start, driving)
     if state.shape[1] != 1:
         raise ShapeError(f"covariant vectors are those of one orbit; got {state.shape[1]} starts.")
@@ -174,10 +176,7 @@ def covariant_vectors(
 
 
 def _window(steps: int, discard: int, align: int) -> Window:
-    for name, value, least in (("steps", steps, 1), ("discard", discard, 0), ("align", align, 0)):
-        if int(value) != value or value < least:
-            raise InputError(f"`{name}` must be a whole number, at least {least}, got {value!r}.")
-    return Window(int(discard), int(steps), int(align))
+    return Window(whole_number("discard", discard, 0), whole_number("steps", steps, 1), whole_number("align", align, 0))
 
 
 def _start(generator: np.random.Generator, n: int, k: int) -> tuple[Array, Array]:

@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dynsys.checked_numbers import whole_number
 from dynsys.combinators import as_map
 from dynsys.durations import checked_duration
 from dynsys.errors import AnalysisError, InputError
+from dynsys.through_time import targets_by_step
 from dynsys.treatment.chaos_rules import critical, forcing_interval
 from dynsys.treatment.flossing_rule import flossing
 from dynsys.treatment.gate_rules import forget_bias, single_forget_bias
@@ -27,6 +29,8 @@ from dynsys.treatment.weight_rules import clipped_singular_values, critical_gain
 from dynsys.trials import as_trials
 from dynsys.types import Progress
 
+LEAST_LAG = 3
+"""Steps that a task must ask to remember: gates' biases spread over lags from 1 to the task's, less 1."""
 RULES = (
     critical,
     clipping,
@@ -80,9 +84,12 @@ def remedies(
     """
     f = as_map(f)
     trials = as_trials(f, inputs)
-    lag = trials.length if task_lag is None else task_lag
-    if int(lag) != lag or lag < 3:
-        raise InputError(f"`task_lag` must be a whole number of at least 3 steps, got {lag!r}.")
+    if task_lag is None and trials.length < LEAST_LAG:
+        raise InputError(
+            f"the sequences have {trials.length} steps, and remedies are about remembering over {LEAST_LAG} or more: "
+            "pass longer ones, or the `task_lag` of the task they are cut from."
+        )
+    lag = trials.length if task_lag is None else whole_number("task_lag", task_lag, LEAST_LAG)
     if (targets is None) != (loss is None):
         raise InputError("pass `targets` and `loss` together, or neither.")
     own = getattr(f, "readout", None)
@@ -92,10 +99,12 @@ def remedies(
     wanted = None if targets is None else np.asarray(targets)
     if wanted is not None and trials.count == 1 and np.asarray(inputs).ndim < 3:
         wanted = wanted[:, np.newaxis] if at == "all" else wanted[np.newaxis]
+    if wanted is not None and loss is not None:
+        targets_by_step(wanted, loss, at, trials.length, trials.count)  # a mistake in them is the caller's, at the door
     task = Task(trials.inputs, wanted, loss, at, shown)
     duration = checked_duration(step_duration)
     limits = QUICK if quick else WHOLE
-    patient = Patient(f, task.part(slice(0, limits.sequences)) if quick else task, int(lag), seed, limits)
+    patient = Patient(f, task.part(slice(0, limits.sequences)) if quick else task, lag, seed, limits)
     found: list[Remedy] = []
     healthy: list[str] = []
     skipped: list[str] = []
@@ -121,7 +130,7 @@ def remedies(
         largest_exponent=float(patient.lyapunov.exponents[0]),
         standard_error=float(patient.lyapunov.standard_errors[0]),
         map_name=f.name,
-        task_lag=int(lag),
+        task_lag=lag,
         sequences=int(patient.task.inputs.shape[1]),
         step_duration=duration,
         budget=budget(patient),

@@ -19,12 +19,14 @@ from dynsys.maps import Map, SearchBox, numbers
 from dynsys.periodic.apart import divisors
 from dynsys.periodic.pool import Pool
 from dynsys.periodic.starts import segments, within_reach
+from dynsys.read_only import read_only
 from dynsys.search_box import search_box
 from dynsys.search_settings import checked_settings
 from dynsys.types import Array, ArrayLike, Complex, Integers, Keep
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Cycles:
     """The cycles of one minimal period p, how complete the list may be, and how it was searched.

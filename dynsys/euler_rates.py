@@ -9,12 +9,14 @@ import numpy as np
 
 from dynsys.errors import InputError
 from dynsys.jsonable import jsonable
+from dynsys.read_only import read_only
 from dynsys.types import Array, ArrayLike, Booleans, Complex
 
 REAL = 1e-9  # imaginary part, relative to 1 + |mu|, below which a multiplier is real
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ContinuousRates:
     """Rates mu -> (mu - 1) / dt of dx/dt = G(x), of which x' = x + dt G(x) is the Euler step. All of one shape (...).

@@ -18,6 +18,7 @@ from dynsys.errors import InputError, ShapeError
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map, SearchBox, numbers, require_one_step
 from dynsys.points import Points, points_at
+from dynsys.read_only import read_only
 from dynsys.search_box import search_box
 from dynsys.search_settings import checked_settings
 from dynsys.types import Array, ArrayLike, Keep, Progress
@@ -27,6 +28,7 @@ PATHS = {"continuation path", "branch of a found point"}
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FixedPoints:
     """The fixed points found, how complete the list may be, and how it was searched.

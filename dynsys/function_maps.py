@@ -7,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys.checked_numbers import whole_number
 from dynsys.errors import InputError, ShapeError
 from dynsys.maps import Map, SearchBox, given_box, numbers
 from dynsys.readings.differences import DifferenceLinearization
@@ -28,8 +29,7 @@ class FunctionMap(Map):
         box: tuple[Any, Any] | None = None,
         invariant: bool = False,
     ) -> None:
-        if int(state_size) != state_size or state_size < 1 or int(input_size) != input_size or input_size < 0:
-            raise InputError(f"need whole state_size >= 1 and input_size >= 0, got {state_size!r} and {input_size!r}.")
+        state_size, input_size = whole_number("state_size", state_size, 1), whole_number("input_size", input_size, 0)
         self._function = function
         self.state_size, self.input_size = state_size, input_size
         self.blocks = (("x", slice(0, state_size)),)

@@ -12,6 +12,7 @@ from dynsys.durations import checked_duration
 from dynsys.errors import AnalysisError
 from dynsys.maps import Map
 from dynsys.orbits import orbit_columns, sequence, start_columns
+from dynsys.read_only import read_only
 from dynsys.readings.linear import Linearization
 from dynsys.types import Array, ArrayLike, Integers
 
@@ -20,6 +21,7 @@ CHUNK = 1 << 22
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GateTimes:
     """Along an orbit, the factor by which each unit's own last value enters its next one without passing a matrix.

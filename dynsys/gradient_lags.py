@@ -13,6 +13,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys.read_only import read_only
 from dynsys.readings.linear import Linearization
 from dynsys.types import Array
 
@@ -23,6 +24,7 @@ SMALLEST = -690.0
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GradientLags:
     """A loss's gradient by lag: how many steps lie between the loss and the step whose parameters it blames.
@@ -50,6 +52,12 @@ class GradientLags:
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def __str__(self) -> str:
+        losses = f"{len(self.steps)} loss{'es' * (len(self.steps) > 1)}"
+        return f"by lag, of {losses}: 95 % of the gradient comes over lags up to {self.lag_95} of {len(self.share) - 1}"
+
+    __repr__ = __str__
 
 
 class _Followed:

@@ -24,6 +24,7 @@ from dynsys.following import (
 )
 from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import Map
+from dynsys.read_only import read_only
 from dynsys.root_search import distinct
 from dynsys.types import Array, Integers, Progress
 
@@ -35,11 +36,14 @@ TRIED_TOGETHER = 64  # periodic orbits polished at a time
 FURTHER, WORK = 10, 2e9  # orbits that creep are followed for so many times longer, or as far as this work goes
 LOOK_AGAIN, NEARER = 1000, 0.9  # steps until orbits are compared with clouds again, and how much nearer they must be
 WAITING_WORK = 2e10  # how far orbits that come nearer to a cloud are followed: steps times orbits times n^2
+STEP_WORK = 1e4  # least work of a step, which NumPy's own overhead makes even for one small orbit
+LEAVING = 32_000  # steps for which the others are followed once an orbit was seen to leave only late
 STAY = 200  # steps over which an orbit at rest must stay where it is
 ZERO = 2e-4  # nats per step: what an exponent of a quasiperiodic orbit may be off by over 10^4 steps
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LimitSet:
     """A set that orbits end on; the fields are those of `Attractor`."""
@@ -178,6 +182,9 @@ def _settle_others(
         if progress is not None:
             progress(done, MOST_SETS, "telling limit sets apart by their exponents")
         cloud = cloud_of(f, samples[-1, :, left[0]], column, generator)
+        if not (np.abs(cloud.states) < FAR).all():
+            left = _still_here(f, samples[-1], column, ends, open_, left)
+            continue
         this = _recognised(f, cloud, input, exponent_steps, seed)
         at = _take(sets, this, ends, open_[left[:1]])
         if this.kind == "unresolved":
@@ -195,6 +202,18 @@ def _settle_others(
         _take(sets, LimitSet(kind="unresolved", period=None, states=states, note=note), ends, open_[left])
 
 
+def _still_here(f: Map, x: Array, column: Array, ends: Integers, open_: Integers, left: list[Any]) -> list[Any]:
+    """The first of the orbits `left`, at columns of x (n, B), was seen to run off: those of the others that do not."""
+    ends[open_[left[0]]] = AWAY
+    others = np.array(left[1:], dtype=int)
+    if not len(others):
+        return []
+    steps = min(LEAVING, int(WORK / max(STEP_WORK, f.state_size**2 * len(others))))
+    away = follow(f, x[:, others], column, [], steps).targets == AWAY
+    ends[open_[others[away]]] = AWAY
+    return list(others[~away])
+
+
 def _on_clouds(
     f: Map, samples: Array, column: Array, clouds: dict[int, Cloud], sets: list[LimitSet], ends: Integers,
     open_: Integers, left: list[Any], generator: np.random.Generator,
@@ -208,6 +227,9 @@ def _on_clouds(
     before = np.full(len(ends), np.inf)
     run, work, coming = LOOK_AGAIN, 0.0, list(left)
     while coming and clouds:
+        away = ~(np.abs(samples[:, :, coming]) < FAR).all(axis=(0, 1))
+        ends[open_[np.array(coming)[away]]] = AWAY
+        coming = list(np.array(coming)[~away])
         for b in coming:
             apart = {
                 i: cloud.distance(samples[:, :, b]) / (SLACK * max(cloud.spacing, 1e-300))
@@ -218,7 +240,7 @@ def _on_clouds(
                 ends[open_[b]] = nearest
             coming = [c for c in coming if c != b or (apart[nearest] > 1.0 and apart[nearest] <= NEARER * before[b])]
             before[b] = apart[nearest]
-        work += run * len(coming) * f.state_size**2
+        work += run * max(STEP_WORK, len(coming) * f.state_size**2)
         if work > WAITING_WORK:
             note = "still on its way, and coming nearer to one of the other sets"
             states = np.ascontiguousarray(samples[-1][:, coming].T)

@@ -26,8 +26,8 @@ class GradedProduct:
     While the product has full rank X is unit upper triangular. Each lost dimension takes a row of X, a column of Q and
     an entry of L with it.
 
-    With `shaken` the frame is perturbed by one rounding error per step, within the pattern of the start frame. A
-    second, shaken product shows which values the arithmetic determines: two like copies would agree on their errors.
+    With `shaken` the frame is perturbed by one rounding error per step. A second, shaken product shows which values the
+    arithmetic determines: two like copies would agree on their errors.
     """
 
     def __init__(
@@ -40,24 +40,22 @@ class GradedProduct:
     ) -> None:
         """Starts with P = Q0, the square `frame`.
 
-        `span`: nats that the growth between two QRs may span. `order` is told of every QR of a large coupled product.
+        `span`: nats that the growth between two QRs may span. `order` is told of every QR of a large product.
         """
         self._q: Array | None = frame.copy(order="F")
         self._start = frame
         self._factor: Reflectors | None = None  # Q as reflectors: Q diag(signs) is the frame
         self._moved: Array | None = None  # a product with the frame that no QR has been made of yet
         self._since = 0
-        # A group of units that touch no others keeps its own rows and columns of the frame: so does the shaking.
-        self._pattern = (frame != 0).astype(np.float64)
         self._shake = None if shaken is None else EPS * shaken.standard_normal(frame.shape)
-        self._n = frame.shape[0]
-        self._unformed = self._n >= UNFORMED and bool(self._pattern.all())
+        self._n: int = frame.shape[0]
+        self._unformed: bool = self._n >= UNFORMED
         self._grading = Grading(self._n, span, order)
         self._room = np.empty((2, *frame.shape)).swapaxes(1, 2) if self._unformed else frame[:0]
 
     @property
     def regular(self) -> bool:
-        """Whether every step so far went the way of large coupled products of full rank, whose growth is watched."""
+        """Whether every step so far went the way of large products of full rank, whose growth is watched."""
         return self._unformed
 
     def extend(self, jacobian: Array, rank: int | None = None) -> None:
@@ -71,13 +69,13 @@ class GradedProduct:
         self._extend_formed(jacobian, rank)
 
     def _extend_unformed(self, jacobian: Array) -> None:
-        """The same for large coupled frames of full rank, whose Q is never formed."""
+        """The same for large frames of full rank, whose Q is never formed."""
         if self._moved is None:
             if self._factor is None:
                 self._moved, self._spare = np.matmul(jacobian, self._columns(), out=self._room[0]), self._room[1]
             else:
                 self._spare[...] = jacobian
-                self._moved, self._spare = self._factor.times(self._spare), self._factor.packed
+                self._moved, self._spare = self._factor.times(self._spare, overwrite=True), self._factor.packed
             if self._shake is not None:
                 self._shake = np.roll(self._shake, 1, axis=0)
                 self._moved += np.linalg.norm(jacobian, axis=1, keepdims=True) * self._shake
@@ -102,7 +100,7 @@ class GradedProduct:
         size = len(self._grading.log)
         pivots = np.arange(size)
         if rank is not None and rank < size:
-            pivots = _independent(r, rank)
+            pivots = independent(r, rank)
             self._q, kept = signed_qr(moved[:, pivots])
             # Row by row a staircase: what lies left of a row's pivot depends on the rows above alone.
             r = np.where(np.arange(size) >= pivots[:, np.newaxis], self._q.T @ moved, 0.0)
@@ -111,8 +109,7 @@ class GradedProduct:
         grading.x, grading.log = absorbed(r, pivots, grading.log, grading.x)
         if self._shake is not None:
             self._shake = np.roll(self._shake, 1, axis=0)
-            self._pattern = self._pattern[:, pivots]
-            self._q += self._shake[:, : len(pivots)] * self._pattern
+            self._q += self._shake[:, : len(pivots)]
 
     def _columns(self) -> Array:
         """The frame Q, formed."""
@@ -142,26 +139,8 @@ class GradedProduct:
         return np.pad(values[order], (0, missing), constant_values=-np.inf), whole_left, whole_right
 
 
-def _independent(r: Array, rank: int) -> Integers:
+def independent(r: Array, rank: int) -> Integers:
     """The `rank` columns of a triangle R that depend least on the columns before them, in their order."""
     size = np.linalg.norm(r, axis=0)
     apart = np.where(size > 0, np.diagonal(r) / np.where(size > 0, size, 1.0), -1.0)
     return np.sort(np.argsort(-apart, kind="stable")[:rank])
-
-
-def coupled_frame(coupled: Array, generator: np.random.Generator) -> Array:
-    """An orthonormal n x n frame, random within groups of coupled units only.
-
-    A random frame over units that never touch would mix what is exactly separate, and rounding would then couple them.
-
-    Args:
-        coupled: (n, n) bool, which entries of the Jacobians are ever nonzero.
-    """
-    from scipy.sparse.csgraph import connected_components
-
-    _, label = connected_components(coupled, directed=False)
-    frame = np.zeros(coupled.shape)
-    for group in np.unique(label):
-        units = np.flatnonzero(label == group)
-        frame[np.ix_(units, units)] = signed_qr(generator.standard_normal((len(units), len(units))))[0]
-    return frame

@@ -7,17 +7,14 @@ from typing import final
 
 import numpy as np
 
-from dynsys import seeds
 from dynsys.carried_frames import sines
 from dynsys.compiled_orbits import SmallOrbit, compiled, source, straight_line
 from dynsys.errors import AnalysisError
-from dynsys.frames import random_frames, stretches
-from dynsys.lyapunov_run import BLOCKS, SAME
-from dynsys.maps import Map
+from dynsys.frames import stretches
+from dynsys.lyapunov_run import BLOCKS, SAME, Task
 from dynsys.orbits import of_sequence
 from dynsys.rank import RankLoss
 from dynsys.readings.straight_line import StraightLine
-from dynsys.types import Array, Progress
 
 WORTHWHILE = 30_000  # steps of all sequences from which compiling pays
 SAMPLE = 64  # steps on whose Jacobians exact loss of rank is looked for
@@ -29,20 +26,10 @@ class SmallRun:
 
     interval = 1
 
-    def __init__(
-        self,
-        f: Map,
-        code: StraightLine,
-        state: Array,
-        driving: Array | None,
-        k: int,
-        align: int,
-        steps: int,
-        seed: int,
-        progress: Progress | None,
-    ) -> None:
-        n, self.batch = state.shape
-        frames = random_frames(seeds.generator(seed), 2 * self.batch, n, k).reshape(self.batch, 2, n, k)
+    def __init__(self, task: Task, code: StraightLine) -> None:
+        f, driving, k, align, steps, progress = task.f, task.driving, task.k, task.align, task.steps, task.progress
+        n, self.batch = task.state.shape
+        frames = task.frames()
         self.blocks = np.zeros((BLOCKS, self.batch, k))
         self.block_steps = np.zeros(BLOCKS)
         self.log_det = np.zeros(self.batch)
@@ -57,7 +44,7 @@ class SmallRun:
             given = (
                 np.zeros((0, f.input_size)) if driving is None else np.ascontiguousarray(of_sequence(driving, b)[:, 0])
             )
-            pair = [SmallOrbit(run, code.constants, state[:, b], frame) for frame in frames[b]]
+            pair = [SmallOrbit(run, code.constants, task.state[:, b], frame) for frame in frames[b]]
             for orbit in pair:
                 orbit.advance(align, given[:align])
             pair = _unless_met(pair)
@@ -91,30 +78,22 @@ def _unless_met(pair: list[SmallOrbit]) -> list[SmallOrbit]:
     return pair[:1] if sines(pair[0].frame, pair[1].frame).max(initial=0.0) < SAME else pair
 
 
-def small_run(
-    f: Map,
-    state: Array,
-    driving: Array | None,
-    k: int,
-    align: int,
-    steps: int,
-    seed: int,
-    progress: Progress | None,
-) -> SmallRun | None:
+def small_run(task: Task) -> SmallRun | None:
     """The pass in machine code; None where it does not pay, numba is missing, or the map needs more care.
 
     More care: equations with a kink or a choice, exact loss of rank, exponents below rounding.
     """
-    if state.shape[1] * (align + steps) < WORTHWHILE or importlib.util.find_spec("numba") is None:
+    f, state, steps = task.f, task.state, task.align + task.steps
+    if state.shape[1] * steps < WORTHWHILE or importlib.util.find_spec("numba") is None:
         return None
-    code = straight_line(f, state[:, 0], driving)
+    code = straight_line(f, state[:, 0], task.driving)
     if code is None:
         return None
     rank = RankLoss(f.state_size)
-    first = None if driving is None else of_sequence(driving, 0)
-    piece = next(next(stretches(f, state[:, :1], first, min(SAMPLE, align + steps))).pieces())
+    first = None if task.driving is None else of_sequence(task.driving, 0)
+    piece = next(next(stretches(f, state[:, :1], first, min(SAMPLE, steps))).pieces())
     rank.watch(piece.jacobians[:, 0], None if piece.lost is None else piece.lost[:, 0])
     if rank.lost or rank.follows_zeros:
         return None
-    run = SmallRun(f, code, state, driving, k, align, steps, seed, progress)
+    run = SmallRun(task, code)
     return run if run.usable else None

@@ -14,6 +14,7 @@ from typing import Any, final
 import numpy as np
 
 from dynsys.errors import InputError, ShapeError
+from dynsys.read_only import read_only
 from dynsys.readings.linear import Linearization, TapeLinearization, with_parameters
 from dynsys.readings.structure import StackedRows
 from dynsys.types import Array, ArrayLike, Integers
@@ -22,18 +23,20 @@ Blocks = tuple[tuple[str, slice], ...]
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False)
 class SearchBox:
     """Where to look for states. `low`, `high`: (n,), model units.
 
     `invariant` means that the map carries the closed box strictly into its interior, which the index test needs.
-    `origin` says in words where the box comes from.
+    `origin` says in words where the box comes from. `given`: by the caller, who is taken at their word.
     """
 
     low: Array
     high: Array
     invariant: bool
     origin: str
+    given: bool = False
 
 
 class Map(ABC):
@@ -146,7 +149,7 @@ class Map(ABC):
         """A constant input as (m,): None is zeros; a time-varying one raises and names the way out."""
         if input is None:
             return np.zeros(self.input_size)
-        vector = np.atleast_1d(numbers(input, "input"))
+        vector = np.array(np.atleast_1d(numbers(input, "input")))  # a copy: results keep it
         if vector.ndim > 1:
             raise InputError(
                 f"this analysis needs a constant input (m,) = ({self.input_size},), got shape {vector.shape}. For a "
@@ -227,7 +230,7 @@ def given_box(box: tuple[Any, Any], invariant: bool, size: int) -> SearchBox:
         raise InputError(f"`box` must be (low, high), numbers or arrays of length {size}: {error}.") from None
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
         raise InputError("`box` needs finite low < high in every coordinate.")
-    return SearchBox(low, high, invariant, "given by the caller" + (", who asserts it is invariant" * invariant))
+    return SearchBox(low, high, invariant, "given by the caller" + (", who asserts it is invariant" * invariant), True)
 
 
 def _to_columns(states: Array) -> Array:

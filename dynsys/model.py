@@ -64,9 +64,10 @@ class Model(Map):
         embedding: ArrayLike | None = None,
         initial_state: ArrayLike | None = None,
         notes: Sequence[str] = (),
+        box: SearchBox | None = None,
     ) -> None:
         self.inner, self.source, self.readout = inner, source, readout
-        self.parts = (inner,)
+        self.parts, self._box = (inner,), box
         self.state_size, self.input_size = inner.state_size, inner.input_size
         self.blocks, self.output = inner.blocks, inner.output
         self.layers = _cells(inner)
@@ -116,7 +117,12 @@ class Model(Map):
         return self.inner.equations_on(state, input)
 
     def box(self, low: Array, high: Array) -> SearchBox | None:
-        return self.inner.box(low, high)
+        return self.inner.box(low, high) if self._box is None else self._box
+
+    def searched_in(self, box: SearchBox) -> Model:
+        """The same network with another box to look for states in."""
+        around: dict[str, Any] = {name: getattr(self, name) for name in ("source", "readout", "embedding", "notes")}
+        return Model(self.inner, initial_state=self.initial_state, box=box, **around)
 
     def lost_rank(self, state: Array, input: Array) -> Integers | None:
         return self.inner.lost_rank(state, input)

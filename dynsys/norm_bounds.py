@@ -132,10 +132,22 @@ def _by_gates(f: Map, box: Box) -> tuple[float, str] | None:
 
 
 def _elman(cell: Any, blocks: dict[str, slice], box: Box) -> tuple[float, str] | None:
-    slopes = slope_range(cell.activation, *pre_activation_bounds(box, blocks["h"], cell.W, cell.U, cell.b))
+    return _plain(cell, cell.U, blocks["h"], box)
+
+
+def _orthogonal(cell: Any, blocks: dict[str, slice], box: Box) -> tuple[float, str] | None:
+    U = cell.gain * cell.U
+    if cell.activation != "modrelu":
+        return _plain(cell, U, blocks["h"], box)
+    # |a| + b cut off at zero has slope 1 at most, but where b > 0 it jumps at a = 0, and a jump has no bound.
+    return (sigma(U), "sigma_1(gain U), for modReLU has no slope above 1") if (cell.b <= 0).all() else None
+
+
+def _plain(cell: Any, U: Array, h: slice, box: Box) -> tuple[float, str] | None:
+    slopes = slope_range(cell.activation, *pre_activation_bounds(box, h, cell.W, U, cell.b))
     if slopes is None:
         return None
-    return sigma(slopes[:, np.newaxis] * cell.U), "sigma_1(diag(max s') U), the slopes bounded over the box"
+    return sigma(slopes[:, np.newaxis] * U), "sigma_1(diag(max s') U), the slopes bounded over the box"
 
 
 def scaled_elman(cell: Any, box: Box) -> float | None:
@@ -220,6 +232,7 @@ def _gru(cell: Any, blocks: dict[str, slice], box: Box) -> tuple[float, str] | N
 
 GATE_RULES: dict[str, Callable[[Any, dict[str, slice], Box], tuple[float, str] | None]] = {
     "Elman": _elman,
+    "OrthogonalRNN": _orthogonal,
     "LSTM": _lstm,
     "GRU": _gru,
     "GRUResetAfter": _gru,

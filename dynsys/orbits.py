@@ -29,7 +29,8 @@ def simulate(f: Any, start: ArrayLike | None, inputs: ArrayLike | None = None, s
         raise InputError("say how long: `steps=T`, or `inputs` of shape (T, m).")
     length = len(driving) if driving is not None else int(steps or 0)
     if steps is not None and steps != length:
-        raise InputError(f"`inputs` has {length} steps but steps={steps}; leave one out.")
+        hint = trials_came_first("inputs", driving is not None and driving.shape[1] == steps)
+        raise InputError(f"`inputs` has {length} steps but steps={steps}; leave one out.{hint}")
     if length < 0:
         raise InputError(f"`steps` must not be negative, got {steps}.")
     state, lead = start_columns(f, start, driving)
@@ -49,11 +50,30 @@ def sequence(f: Map, inputs: ArrayLike) -> Array:
     """An input sequence as (T, batch, m); (T, m) becomes batch 1. Tokens go through the model's embedding."""
     array = numbers(f.encode(inputs) if hasattr(f, "encode") else inputs, "inputs")
     if array.ndim not in (2, 3) or array.shape[-1] != f.input_size:
-        raise ShapeError(f"`inputs` must be (T, m) or (T, batch, m) with m = {f.input_size}, got {array.shape}.")
+        raise ShapeError(
+            f"`inputs` must be (T, m) or (T, batch, m) with m = {f.input_size}, got {array.shape}."
+            + _inputs_elsewhere(array.shape, f.input_size)
+        )
     require_finite(array, "inputs")
     if array.ndim == 3 and not array.shape[1]:
         raise ShapeError(f"`inputs` of shape {array.shape} has no sequence in it.")
     return array if array.ndim == 3 else array[:, np.newaxis, :]
+
+
+def trials_came_first(name: str, evident: bool) -> str:
+    """A hint for an error message about arrays that fit if their first two axes change places."""
+    if not evident:
+        return ""
+    return f" They fit with trials first; here time comes first, (T, batch, ...): pass {name}.swapaxes(0, 1)."
+
+
+def _inputs_elsewhere(shape: tuple[int, ...], m: int) -> str:
+    """A hint where the m inputs seem to stand on another axis than the last."""
+    axes = [axis for axis, size in enumerate(shape) if size == m]
+    if len(shape) not in (2, 3) or len(axes) != 1 or m == 0:
+        return ""
+    at = axes[0]
+    return f" Time comes first and the inputs last: if axis {at} holds them, pass np.moveaxis(inputs, {at}, -1)."
 
 
 def of_sequence(driving: Array, b: int) -> Array:
@@ -80,7 +100,10 @@ def start_columns(f: Map, start: ArrayLike | None, driving: Array | None) -> tup
     batch = 1 if driving is None else driving.shape[1]
     if batch > 1:
         if lead not in ((), (batch,)):
-            raise ShapeError(f"{batch} input sequences need one start, or {batch}; got starts of shape {states.shape}.")
+            hint = trials_came_first("inputs", driving is not None and lead == (len(driving),))
+            raise ShapeError(
+                f"{batch} input sequences need one start, or {batch}; got starts of shape {states.shape}.{hint}"
+            )
         lead = (batch,)
     whole = np.broadcast_to(states, (*lead, f.state_size))
     return np.ascontiguousarray(whole.reshape(-1, f.state_size).T), lead

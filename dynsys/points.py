@@ -12,12 +12,14 @@ from dynsys import stability
 from dynsys.batched_solves import inverse_of_each, solve_each
 from dynsys.completeness import signs_of
 from dynsys.maps import Map
+from dynsys.read_only import read_only
 from dynsys.types import Array, Booleans, Complex, Integers
 
 LARGEST_ERROR = 1e-6  # a point counts only if it is known this well (relative to 1 + max|x|)
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Points:
     """States with what is measured at each. Rows are sorted by number of unstable multipliers, then residual.

@@ -9,6 +9,7 @@ import numpy as np
 
 from dynsys.cycles import Cycles
 from dynsys.fixed_points import FixedPoints
+from dynsys.read_only import read_only
 from dynsys.tables import aligned
 
 CYCLE_FIELDS = (
@@ -18,6 +19,7 @@ CYCLE_FIELDS = (
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False)
 class Portrait:
     """What was found at one constant input: fixed points, and cycles by period and proofs where they were asked for."""

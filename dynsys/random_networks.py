@@ -7,12 +7,14 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 
+from dynsys.checked_numbers import finite_number, whole_number
 from dynsys.combinators import as_map
 from dynsys.errors import AnalysisError, InputError
+from dynsys.log_slopes import log_slope
 from dynsys.maps import Map
 from dynsys.types import Array
 
@@ -31,10 +33,14 @@ KINKS: dict[str, tuple[float, ...]] = {
 """Where an activation is not smooth: panels end there."""
 NOTHING = 1e-13
 """Variance below which the surplus that keeps activity alive is rounding."""
+ROUNDING = 8 * float(np.finfo(np.float64).eps)
+"""Distance of chi from 1 within which a closed form is critical."""
 TINIEST = 1e-100
 """Standard deviation that stands for zero."""
 LARGEST_VARIANCE = 1e12
-"""Beyond this the variance is said to diverge (ReLU networks above their critical gain)."""
+"""Beyond this the variance is said to diverge (softplus networks above gain sqrt(2))."""
+SCALE_INVARIANT = {"relu": 0.0, "leaky_relu": 0.01, "identity": 1.0}
+"""Activations with s(c x) = c s(x) for c > 0, and their slope below zero; above it is 1."""
 
 
 @final
@@ -46,8 +52,12 @@ class MeanField:
 
     Attributes:
         gain, bias: standard deviations, dimensionless; activation: the name of s.
-        q: stationary variance of x. chi: gain^2 E[s'(sqrt(q) z)^2], the growth of the squared size of a small
-            perturbation per step; 1 is critical.
+        variance: "settles" to one value from any start (but zero); scale-invariant activations (relu, leaky_relu,
+            identity) have two more cases: "kept" at their critical gain without bias, where every variance is
+            stationary, and "diverges" above it, or at it with a bias.
+        q: stationary variance of x; nan where it is "kept", for it is then what the network starts with; inf where it
+            diverges. The exponents of a scale-invariant activation do not depend on it.
+        chi: gain^2 E[s'(sqrt(q) z)^2], the growth of the squared size of a small perturbation per step; 1 is critical.
         largest_exponent: log(chi) / 2, nats per step. mean_exponent: of the whole spectrum, log(gain) - 1/2 +
             E[log |s'|]; -inf where s' vanishes on a set of positive probability.
         time_scale: 1 / |log chi|, steps (layers, for a deep network) over which perturbations grow or fade by e in
@@ -58,6 +68,7 @@ class MeanField:
     gain: float
     bias: float
     activation: str
+    variance: Literal["settles", "kept", "diverges"]
     q: float
     chi: float
     largest_exponent: float
@@ -67,10 +78,15 @@ class MeanField:
 
     @property
     def regime(self) -> str:
-        """ "ordered" (perturbations fade), "critical" within the error, or "chaotic" (they grow)."""
+        """ "ordered" (perturbations fade), "critical" within the error, or "chaotic" (they grow).
+
+        "divergent" where they grow because the activity itself does, without limit.
+        """
         if abs(self.chi - 1.0) <= max(self.error, 1e-9):
             return "critical"
-        return "chaotic" if self.chi > 1.0 else "ordered"
+        if self.chi < 1.0:
+            return "ordered"
+        return "divergent" if self.variance == "diverges" else "chaotic"
 
     def isometry(self, depth: int, weights: str = "gaussian") -> tuple[float, float]:
         """Mean and variance of the squared singular values of `depth` steps together, in the limit of large n.
@@ -81,9 +97,9 @@ class MeanField:
         """
         if weights not in ("gaussian", "orthogonal"):
             raise InputError(f'`weights` must be "gaussian" or "orthogonal", got {weights!r}.')
-        if int(depth) != depth or depth < 1:
-            raise InputError(f"`depth` must be a whole number of at least 1, got {depth!r}.")
-        slopes = Gaussian(self.activation, self.q)
+        depth = whole_number("depth", depth, 1)
+        # Slopes of scale-invariant activations are the same at every variance.
+        slopes = Gaussian(self.activation, 1.0 if self.activation in SCALE_INVARIANT else self.q)
         mu1, mu2 = slopes.mean(lambda s, d: d**2), slopes.mean(lambda s, d: d**4)
         mean = self.chi**depth
         return mean, mean**2 * depth * (mu2 / mu1**2 - (0.0 if weights == "gaussian" else 1.0))
@@ -94,11 +110,19 @@ class MeanField:
 
     def __str__(self) -> str:
         scale = "infinite" if math.isinf(self.time_scale) else f"{self.time_scale:.6g} steps"
+        link = {"settles": "= ", "kept": "is ", "diverges": ""}[self.variance]
         return (
             f"random {self.activation} network, gain {self.gain:g}, bias {self.bias:g}: {self.regime}; "
-            f"q = {self.q:.6g}, chi = {self.chi:.6g}, largest exponent {self.largest_exponent:.6g}, mean exponent "
-            f"{self.mean_exponent:.6g} nats/step, time scale {scale}"
+            f"q {link}{self.variance_text}, chi = {self.chi:.6g}, largest exponent {self.largest_exponent:.6g}, "
+            f"mean exponent {self.mean_exponent:.6g} nats/step, time scale {scale}"
         )
+
+    @property
+    def variance_text(self) -> str:
+        """q in words and digits."""
+        if self.variance == "settles":
+            return f"{self.q:.6g}"
+        return "kept as it starts" if self.variance == "kept" else "diverges"
 
 
 class Gaussian:
@@ -116,15 +140,16 @@ class Gaussian:
         self._weight = weight * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
         x = (spread * z)[:, np.newaxis]
         self._values, self._slopes = f.step(x)[:, 0], f.jvp(x, np.ones_like(x))[:, 0]
+        self._log_slopes = log_slope(x[:, 0], self._slopes, activation)
 
     def mean(self, function: Callable[[Array, Array], Array]) -> float:
         """E[function(s, s')]."""
         return float(self._weight @ function(self._values, self._slopes))
 
     @property
-    def flat(self) -> float:
-        """The probability that s' is exactly zero."""
-        return float(self._weight @ (self._slopes == 0))
+    def mean_log_slope(self) -> float:
+        """E[log |s'|], nats; -inf where s' vanishes on a set of positive probability."""
+        return -math.inf if np.isneginf(self._log_slopes).any() else float(self._weight @ self._log_slopes)
 
 
 def _panels(edges: list[float], width: Callable[[float, float], float]) -> tuple[Array, Array]:
@@ -137,15 +162,19 @@ def _panels(edges: list[float], width: Callable[[float, float], float]) -> tuple
     return nodes.ravel(), (half[:, np.newaxis] * weight).ravel()
 
 
-@functools.cache
-def _read(name: str) -> Map:
+def _read(name: Any) -> Map:
     """The activation as a map of one variable, for its values and its slopes."""
     from dynsys.loaders.recurrent import cells_package
 
     known = cells_package().activations.ACTIVATIONS
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise InputError(f"`activation` must be one of {', '.join(known)}; got {name!r}.")
-    return as_map(known[name], 1)
+    return _mapped(known[name])
+
+
+@functools.cache
+def _mapped(function: Callable[[Array], Array]) -> Map:
+    return as_map(function, 1)
 
 
 def mean_field(gain: float, bias: float = 0.0, activation: str = "tanh") -> MeanField:
@@ -156,36 +185,60 @@ def mean_field(gain: float, bias: float = 0.0, activation: str = "tanh") -> Mean
         bias: standard deviation of the biases (or of a constant input), dimensionless.
         activation: a name that `cells.Elman` takes.
 
-    Returns: MeanField. Accuracy: quadrature and fixed-point iteration to about 1e-12, relative (field `error`).
-    Raises: AnalysisError where the variance diverges (ReLU above gain sqrt(2)).
+    Returns: MeanField. Accuracy: quadrature and fixed-point iteration to about 1e-12, relative (field `error`); closed
+        forms for the scale-invariant activations (relu, leaky_relu, identity).
+    Raises: AnalysisError where the variance of another activation diverges (softplus above gain sqrt(2)).
     Sources: L. Molgedey, J. Schuchhardt & H. G. Schuster, Physical Review Letters 69 (1992) 3717-3719;
         S. S. Schoenholz, J. Gilmer, S. Ganguli & J. Sohl-Dickstein, ICLR 2017, arXiv 1611.01232.
     """
-    for name, value in (("gain", gain), ("bias", bias)):
-        if not 0 <= value < math.inf:
-            raise InputError(f"`{name}` must be a finite number of at least 0, got {value!r}.")
-    if gain == 0:
-        raise InputError("`gain` must be positive: without recurrent weights there is nothing to analyse.")
-    q = _stationary_variance(float(gain), float(bias), activation)
+    gain, bias = finite_number("gain", gain), finite_number("bias", bias)
+    if gain <= 0:
+        raise InputError(f"`gain` must be positive, got {gain:g}: without weights there is nothing to analyse.")
+    if bias < 0:
+        raise InputError(f"`bias` is a standard deviation, at least 0; got {bias:g}.")
+    _read(activation)
+    if activation in SCALE_INVARIANT:
+        return _scale_invariant(gain, bias, activation)
+    q = _stationary_variance(gain, bias, activation)
     chi, mean_log = _growth(gain, activation, q)
     again, _ = _growth(gain, activation, q, finer=2)
+    error = abs(chi - again) / max(chi, np.finfo(np.float64).tiny)
+    return _answer(gain, bias, activation, variance="settles", q=q, chi=chi, mean_log=mean_log, error=error)
+
+
+def _answer(gain: float, bias: float, activation: str, *, chi: float, mean_log: float, **others: Any) -> MeanField:
     return MeanField(
-        gain=float(gain),
-        bias=float(bias),
+        gain=gain,
+        bias=bias,
         activation=activation,
-        q=q,
         chi=chi,
         largest_exponent=0.5 * math.log(chi) if chi > 0 else -math.inf,
         mean_exponent=math.log(gain) - 0.5 + mean_log,
         time_scale=math.inf if chi == 1 else 1.0 / abs(math.log(chi)) if chi > 0 else 0.0,
-        error=abs(chi - again) / max(chi, np.finfo(np.float64).tiny),
+        **others,
     )
+
+
+def _scale_invariant(gain: float, bias: float, activation: str) -> MeanField:
+    """In closed form: half of the units have slope 1 and half the other, at every q, and q' = chi q + bias^2."""
+    below = SCALE_INVARIANT[activation]
+    chi = gain**2 * (1 + below**2) / 2
+    if abs(chi - 1) <= ROUNDING:  # a critical gain that was rounded: sqrt(2) has no floating-point number
+        chi = 1.0
+    variance: Literal["settles", "kept", "diverges"]
+    if chi < 1:
+        variance, q = "settles", bias**2 / (1 - chi)
+    elif chi == 1 and bias == 0:
+        variance, q = "kept", math.nan
+    else:
+        variance, q = "diverges", math.inf
+    mean_log = math.log(below) / 2 if below else -math.inf
+    return _answer(gain, bias, activation, variance=variance, q=q, chi=chi, mean_log=mean_log, error=ROUNDING)
 
 
 def _growth(gain: float, activation: str, q: float, finer: int = 1) -> tuple[float, float]:
     average = Gaussian(activation, q, finer)
-    mean_log = -math.inf if average.flat > 0 else average.mean(lambda s, d: np.log(np.abs(d)))
-    return gain**2 * average.mean(lambda s, d: d**2), mean_log
+    return gain**2 * average.mean(lambda s, d: d**2), average.mean_log_slope
 
 
 def _stationary_variance(gain: float, bias: float, activation: str) -> float:
@@ -216,8 +269,9 @@ def critical_point(q: float, activation: str = "tanh") -> tuple[float, float]:
     Returns: (gain, bias), dimensionless: gain^2 = 1 / E[s'^2], bias^2 = q - gain^2 E[s^2].
     Raises: AnalysisError where no bias does it (bias^2 would be negative).
     """
-    if not (math.isfinite(q) and q >= 0):
-        raise InputError(f"`q` must be a finite variance of at least 0, got {q!r}.")
+    q = finite_number("q", q)
+    if q < 0:
+        raise InputError(f"`q` must be a variance of at least 0, got {q:g}.")
     average = Gaussian(activation, q)
     slope = average.mean(lambda s, d: d**2)
     if slope == 0:

@@ -13,16 +13,18 @@ from dynsys import seeds
 from dynsys.errors import AnalysisError, InputError
 from dynsys.lyapunov import lyapunov_spectrum
 from dynsys.random_networks import MeanField, mean_field
+from dynsys.read_only import read_only
 from dynsys.types import Array, Progress
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GainSweep:
     """Theory by gain, and where networks were drawn, what they measure.
 
     Attributes:
-        gains: (g,). theory: one MeanField per gain, None where the activity has no limit.
+        gains: (g,). theory: one MeanField per gain, None where theory has no answer.
         measured: (g, networks) largest exponents, nats per step; (g, 0) where none were drawn.
         units, steps: of the networks drawn; 0 without.
     """
@@ -47,8 +49,8 @@ class GainSweep:
             if theory is None:
                 row += ["diverges", "", "", "", ""]
             else:
-                numbers = (theory.q, theory.chi, theory.largest_exponent, theory.time_scale)
-                row += [theory.regime, *(f"{v:.6g}" for v in numbers)]
+                numbers = (theory.chi, theory.largest_exponent, theory.time_scale)
+                row += [theory.regime, theory.variance_text, *(f"{v:.6g}" for v in numbers)]
             rows.append(row + ([f"{values.mean():.4f} +- {_spread(values):.4f}"] if drawn else []))
         header = ["gain", "regime", "q", "chi", "largest exponent", "time scale"]
         note = f"\nmeasured: {self.measured.shape[1]} networks of {self.units} units, {self.steps} steps; mean +- s.e."

@@ -36,8 +36,8 @@ class RankLoss:
             self.lost = max(self.lost, int(known.max(initial=0)))
             return
         for t in {0, len(jacobians) // 2, len(jacobians) - 1}:
-            deficiency = _deficiency(jacobians[t])
-            self._by_weights = deficiency if self._by_weights is None else min(self._by_weights, deficiency)
+            missing = int(deficiency(jacobians[t]))
+            self._by_weights = missing if self._by_weights is None else min(self._by_weights, missing)
         self.lost = max(self.lost, self._by_weights or 0)
 
     def watch_known(self, known: Integers) -> None:
@@ -55,11 +55,14 @@ class RankLoss:
         self._pattern = running
 
 
-def _deficiency(jacobian: Array) -> int:
-    """n - rank, of the Jacobian with its rows and columns scaled to norm one."""
-    scaled = jacobian.copy()
-    for axis in (1, 0, 1, 0):
+def deficiency(jacobians: Array) -> Integers:
+    """(...,) n - rank of matrices (..., n, n), their rows and columns scaled to norm one."""
+    scaled = jacobians.copy()
+    n = scaled.shape[-1]
+    if not scaled.size:
+        return np.zeros(scaled.shape[:-2], dtype=np.int64)
+    for axis in (-2, -1, -2, -1):
         norms = np.linalg.norm(scaled, axis=axis, keepdims=True)
         scaled /= np.where(norms > 0, norms, 1.0)
     singular = np.linalg.svd(scaled, compute_uv=False)
-    return int((singular <= len(jacobian) * np.finfo(np.float64).eps * singular[0]).sum()) if len(singular) else 0
+    return np.asarray((singular <= n * np.finfo(np.float64).eps * singular[..., :1]).sum(axis=-1))

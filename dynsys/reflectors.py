@@ -5,9 +5,11 @@ For square frames that saves a third of a step: forming Q costs as much as apply
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 import numpy as np
+from scipy.linalg.lapack import dgeqrf, dorgqr, dormqr
 
 from dynsys.types import Array, Integers
 
@@ -21,7 +23,7 @@ class Reflectors:
     """W = Q R for W (n, k), n >= k. Q is (n, k) with orthonormal columns; the diagonal of R may be negative.
 
     Attributes:
-        packed: (n, k), R above the diagonal and the Householder vectors below it. diagonal: (k,) of R.
+        packed: (n, k), R on and above the diagonal and the Householder vectors below it.
         norm: Frobenius norm of W.
 
     Where rows differ much in size they are taken in its order, which keeps small rows (saturated units) accurate.
@@ -31,30 +33,28 @@ class Reflectors:
 
     def __init__(self, w: Array) -> None:
         """Decomposes `w`, which must be in Fortran order and is overwritten."""
-        from scipy.linalg.lapack import dgeqrf
-
         self._order: Integers | None = None
         size = np.einsum("ij,ij->i", w, w)
         if w.shape[0] > 1 and size.max() > UNEVEN**2 * size.min():
             self._order = np.argsort(-size, kind="stable")
             w = np.take(w.T, self._order, axis=1).T
         self.packed, self._scales, _, _ = dgeqrf(w, lwork=BLOCK * w.shape[1], overwrite_a=True)
-        self.diagonal = np.diagonal(self.packed).copy()
-        self.norm = float(np.sqrt(size.sum()))
+        self.norm = math.sqrt(size.sum())
 
-    def times(self, c: Array) -> Array:
-        """c Q for a square Q and c (m, n) in Fortran order, which is overwritten or not, as it comes."""
-        from scipy.linalg.lapack import dormqr
+    @property
+    def diagonal(self) -> Array:
+        """(k,) of R, a view; it may be negative."""
+        return np.asarray(self.packed.diagonal())
 
+    def times(self, c: Array, *, overwrite: bool = False) -> Array:
+        """c Q for a square Q and c (m, n) in Fortran order, which may be overwritten where that is said."""
         if self._order is not None:
             c = np.take(c.T, self._order, axis=0).T
-        product, _, _ = dormqr("R", "N", self.packed, self._scales, c, BLOCK * len(c), overwrite_c=True)
+        product, _, _ = dormqr("R", "N", self.packed, self._scales, c, BLOCK * len(c), overwrite_c=overwrite)
         return np.asarray(product)
 
     def orthogonal(self) -> Array:
         """Q (n, k), in Fortran order."""
-        from scipy.linalg.lapack import dorgqr
-
         packed = self.packed.copy(order="F")
         q, _, _ = dorgqr(packed, self._scales, lwork=BLOCK * packed.shape[1], overwrite_a=True)
         if self._order is None:

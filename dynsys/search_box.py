@@ -19,10 +19,11 @@ def search_box(f: Map, input: Array, starts: Array, seed: int) -> SearchBox:
     """Where uniform starts are drawn at this constant input (m,): the map's own box, unless nothing useful bounds it.
 
     An LSTM's cell state is bounded by max i / (1 - max f), which may be thousands; its orbits stay within a few units.
-    Such a box, and where there is none, gives way to one guessed from orbits and from `starts` (k, n).
+    Such a box, and where there is none, gives way to one guessed from orbits and from `starts` (k, n). The caller's
+    own box is taken as it is.
     """
     own = f.box(input, input)
-    if own is not None and float((own.high - own.low).max()) <= TOO_WIDE:
+    if own is not None and (own.given or float((own.high - own.low).max()) <= TOO_WIDE):
         return own
     guess = _guessed(f, input, starts, seed)
     if own is None:

@@ -14,10 +14,12 @@ from typing import Any, Literal, final
 import numpy as np
 
 from dynsys import seeds
+from dynsys.checked_numbers import whole_number
 from dynsys.combinators import as_map
 from dynsys.errors import InputError, ShapeError
 from dynsys.maps import Map, numbers, require_finite
 from dynsys.orbits import simulate, start_columns
+from dynsys.read_only import read_only
 from dynsys.readout import Readout, as_readout
 from dynsys.types import Array, ArrayLike, Integers
 
@@ -61,6 +63,7 @@ Stop = EndSymbol | BernoulliHalt | PredictedLength
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Generated:
     """Sequences that a network made by itself. What lies behind the end of a sequence is NaN, of tokens -1.
@@ -150,8 +153,7 @@ def generate(
         stop,
         seeds.generator(seed),
     )
-    if isinstance(max_steps, bool) or int(max_steps) != max_steps or max_steps < 1:
-        raise InputError(f"`max_steps` must be a whole number, at least 1, got {max_steps!r}.")
+    max_steps = whole_number("max_steps", max_steps, 1)
     if not 0 <= mixing <= 1 or (mixing < 1 and reference is None):
         raise InputError(f"`mixing` must lie between 0 and 1, and needs a `reference` below 1; got {mixing}.")
     heard, lead = run.first_input(first)

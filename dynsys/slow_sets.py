@@ -14,6 +14,7 @@ from dynsys.errors import InputError
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map
 from dynsys.orbits import orbit_columns
+from dynsys.read_only import read_only
 from dynsys.root_search import distinct, search
 from dynsys.search_box import FAR
 from dynsys.tracing import FAST, Patch, Traced, on_slow_set, slow_modes, trace
@@ -32,6 +33,7 @@ WORK = 1.2e8  # states traced times state variables cubed
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SlowManifold:
     """A connected set of slow states: a continuous attractor, or what is left of one.

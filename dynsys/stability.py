@@ -10,6 +10,7 @@ from typing import final
 import numpy as np
 
 from dynsys.batched_solves import inverse_of_each
+from dynsys.read_only import read_only
 from dynsys.types import Array, Complex, Integers
 
 EPS = float(np.finfo(np.float64).eps)
@@ -18,6 +19,7 @@ SIMPLE = 1e-3  # distance to all others, relative to |J|, from which on a multip
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False)
 class Modes:
     """The eigendecomposition of k Jacobians (k, n, n), sorted by falling modulus.
@@ -164,6 +166,7 @@ def henrici(jacobians: Array) -> Array:
 
 
 @final
+@read_only
 @dataclass(frozen=True)
 class TransientGrowth:
     """The largest amplification max_k |J^k|_2 over k = 0, 1, ...

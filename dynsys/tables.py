@@ -68,8 +68,8 @@ def _listed(title: str, found: Points | Cycles, step_duration: float | None, mos
             found.kinds[i],
             str(found.n_unstable[i]),
             complex_text(found.multipliers[i, 0]),
-            f"{slowest[i, 0]:.4g}",
-            *([f"{1e3 * step_duration * slowest[i, 0]:.4g}"] if step_duration else []),
+            _time(slowest[i, 0]),
+            *([_time(1e3 * step_duration * slowest[i, 0])] if step_duration else []),
             f"{found.residuals[i]:.1e}",
             f"{found.errors[i]:.1e}",
             str(found.hits[i]),
@@ -83,6 +83,11 @@ def _listed(title: str, found: Points | Cycles, step_duration: float | None, mos
     if len(found) > most:
         lines.append(f"... and {len(found) - most} more (--json has them all)")
     return lines
+
+
+def _time(value: float) -> str:
+    """A time constant; that of a mode that grows, which is stored as negative, says so."""
+    return f"grows {-value:.4g}" if value < 0 else f"{value:.4g}"
 
 
 def completeness_text(result: FixedPoints | Cycles) -> str:

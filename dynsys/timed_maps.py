@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
@@ -53,7 +54,7 @@ class Clocked(Map):
     def box(self, low: Array, high: Array) -> SearchBox | None:
         """What bounds every step of `f` bounds what is held too, but not strictly: not every step moves inward."""
         box = self._f.box(low, high)
-        return None if box is None else SearchBox(box.low, box.high, box.invariant and self.period == 1, box.origin)
+        return None if box is None else replace(box, invariant=box.invariant and self.period == 1)
 
     @property
     def parameters(self) -> dict[str, Array]:
@@ -83,7 +84,7 @@ class _Partly(Map):
 
     def box(self, low: Array, high: Array) -> SearchBox | None:
         box = self._f.box(low, high)
-        return None if box is None else SearchBox(box.low, box.high, False, box.origin)
+        return None if box is None else replace(box, invariant=False)
 
     @property
     def parameters(self) -> dict[str, Array]:

@@ -11,6 +11,8 @@ from typing import Any, final
 from dynsys.errors import LoadError
 
 NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+LISTS = ("lags", "log_gradient")
+"""What a record has a list of numbers for; everything else is one number, bar the text of a failure."""
 
 
 @final
@@ -36,7 +38,7 @@ class TrainingLog:
     @property
     def names(self) -> tuple[str, ...]:
         """The numbers that records hold, `step` and `seconds` aside."""
-        plain = (k for r in self.records for k, v in r.items() if isinstance(v, (int, float)) or _is_word(v))
+        plain = (k for r in self.records for k, v in r.items() if _is_number(v))
         return tuple(dict.fromkeys(k for k in plain if k not in ("step", "seconds")))
 
 
@@ -52,7 +54,8 @@ def number(value: Any) -> float:
 def read_training(path: str | Path) -> TrainingLog:
     """The file that `watch` wrote.
 
-    Raises: LoadError where it is no such file, or holds no record.
+    Raises: LoadError where it is no such file, or holds no record; or where a record has something else where numbers
+        belong, naming the line.
     """
     path = Path(path)
     try:
@@ -61,14 +64,40 @@ def read_training(path: str | Path) -> TrainingLog:
         raise LoadError(f"there is no training file {str(path)!r}.") from None
     except (OSError, UnicodeDecodeError):
         raise LoadError(f"cannot read {str(path)!r} as text.") from None
-    entries = [_parsed(line) for line in lines]
-    header = entries[0] if entries else None
+    # A line is empty where writing began anew after a failure.
+    entries = {place: _parsed(line) for place, line in enumerate(lines, start=1) if line}
+    header = next(iter(entries.values()), None)
     if header is None or "dynsys_training" not in header:
         raise LoadError(f"{str(path)!r} was not written by dynsys.watch: its first line does not say so.")
-    records = [e for e in entries[1:] if e is not None and isinstance(e.get("step"), int)]
+    records = []
+    for line, entry in list(entries.items())[1:]:
+        if entry is not None and isinstance(entry.get("step"), int):
+            _check(entry, f"line {line} of {str(path)!r}")
+            records.append(entry)
     if not records:
         raise LoadError(f"{str(path)!r} holds no record yet: training ended before the first one.")
     return TrainingLog(header, tuple(records), len(entries) - 1 - len(records), path.name)
+
+
+def _check(record: dict[str, Any], where: str) -> None:
+    """Raise LoadError where the record has something else where `watch` writes a number, or a list of them."""
+    for name, value in record.items():
+        if name == "failure":
+            right, wanted = isinstance(value, str), "a text"
+        elif name in LISTS:
+            right = isinstance(value, list) and all(_is_number(v) for v in value)
+            wanted = "a list of numbers"
+        else:
+            right, wanted = value is None or _is_number(value), 'a number, "inf", "-inf", "nan" or null'
+        if not right:
+            raise LoadError(f"{where}: `{name}` must be {wanted}, got {json.dumps(value)[:60]}.")
+    lags, norms = (record.get(name, []) for name in LISTS)
+    if len(lags) != len(norms):
+        raise LoadError(f"{where}: {len(lags)} `lags` and {len(norms)} `log_gradient`: they belong together.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or _is_word(value)
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

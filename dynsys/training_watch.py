@@ -10,13 +10,15 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
-from dynsys.errors import AnalysisError, DynsysError, InputError
+from dynsys.checked_numbers import real_number, whole_number
+from dynsys.errors import AnalysisError, InputError
 from dynsys.gate_times import factors_along, own_path, times_of
 from dynsys.gradients import FORGOTTEN, lag_ladder
 from dynsys.jacobians import jacobians_on
@@ -35,6 +37,11 @@ DENSE = 1 << 21
 """Entries of all Jacobians up to which they are formed at once; more cost more than they save."""
 CLOSED, OPEN = 0.05, 0.95
 """A gate that keeps less, or more, than this share is called saturated."""
+OWN = (
+    "step", "seconds", "weights", "failure", "exponent", "exponent_error", "lags", "log_gradient", "horizon",
+    "gate_median", "gate_saturated",
+)  # fmt: skip
+"""Names in a record that are the watcher's: the user's values need others."""
 
 
 @final
@@ -42,48 +49,61 @@ class Watcher:
     """Called once per training step; see `watch`."""
 
     def __init__(self, model: Any, path: str | os.PathLike[str], inputs: Any, every: int, overhead: float) -> None:
-        if int(every) != every or every < 1:
-            raise InputError(f"`every` must be a whole number of steps, at least 1; got {every!r}.")
-        if not 0 < overhead <= 1:
+        self._every = whole_number("every", every, 1, "of steps")
+        if not 0 < real_number("overhead", overhead) <= 1:
             raise InputError(f"`overhead` is a share of the training time, above 0 and up to 1; got {overhead!r}.")
-        self._model, self._every, self._overhead = model, int(every), float(overhead)
+        self._model, self._overhead = model, float(overhead)
         f = self._map()
         trials = as_trials(f, inputs)
         self._inputs = trials.inputs[:PROBE_STEPS, :PROBE_SEQUENCES]
-        self._file = Path(path)
+        self._file = _path(path)
         # The first pass imports and compiles; it is made before the clock starts, and shows mistakes here.
         with one_blas_thread(), np.errstate(all="ignore"), contextlib.suppress(AnalysisError):
             measured(f, self._inputs)
         self._began = time.perf_counter()
         self._spent, self._latest, self.records, self.skipped = 0.0, 0.0, 0, 0
+        self._unwritten: list[str] = []
         head = {
             "dynsys_training": FORMAT, "model": f.name, "state_size": f.state_size, "every": self._every,
             "probe_steps": len(self._inputs), "probe_sequences": self._inputs.shape[1],
         }  # fmt: skip
         try:
             self._file.write_text(dumps(head) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot write {str(self._file)!r}: {error.strerror or error}.") from None
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"cannot write {str(self._file)!r}: {getattr(error, 'strerror', None) or error}."
+            ) from None
 
     def _map(self, weights: Any = None) -> Map:
         """The network as it is now, or with the weights given."""
         return present_map(self._model, weights)
 
-    def __call__(self, step: int, **values: float) -> bool:
+    def __call__(self, step: int, **values: Any) -> bool:
         """One training step has been made, or is about to be: `record` with the network as it is now."""
-        return self.record(step, None, **values)
+        return self._record(step, None, values)
 
-    def record(self, step: int, weights: Any = None, **values: float) -> bool:
+    def record(self, step: int, weights: Any = None, **values: Any) -> bool:
         """One training step of any loop has been made, or is about to be.
 
         Args:
             step: its number. weights: the present ones, where the model does not hold them itself: arrays by parameter
-                name, the parameters of a Flax cell, or Keras' `get_weights()`. values: what else to record, e.g.
-                loss=float(loss).
+                name, the parameters of a Flax cell, or Keras' `get_weights()`. values: what else to record: numbers or
+                arrays of one, e.g. loss=loss. What is no number is recorded as null.
 
         Returns: whether a record was written. Steps between two records cost a comparison; a record that would take
-        more than the allowed share of the time so far is left out and counted in `skipped`.
+            more than the allowed share of the time so far is left out and counted in `skipped`.
+        Raises: InputError at a step that is no whole number, or a value under a name of the watcher's own (`exponent`,
+            `seconds`); nothing else, whatever has become of the network, the file or the values. What fails in the
+            network is recorded as `failure`; what cannot be written is warned of once, and kept to be written with the
+            next record.
         """
+        return self._record(step, weights, values)
+
+    def _record(self, step: int, weights: Any, values: dict[str, Any]) -> bool:
+        step = whole_number("step", step)
+        for name in values:
+            if name in OWN:
+                raise InputError(f"`{name}` is a name of the watcher's own; record your value under another.")
         if step % self._every:
             return False
         began = time.perf_counter()
@@ -91,21 +111,34 @@ class Watcher:
         if self.records and not due and self._overhead < 1:
             self.skipped += 1
             return False
-        record: dict[str, Any] = {"step": int(step), "seconds": round(began - self._began, 3)}
-        record |= {name: float(value) for name, value in values.items()}
+        record: dict[str, Any] = {"step": step, "seconds": round(began - self._began, 3)}
         try:
             # A network that diverges overflows here: that is a record, not a warning in the user's loop.
             with one_blas_thread(), np.errstate(all="ignore"):
                 record |= measured(self._map(weights), self._inputs)
             norms = _gradient_norms(self._model)
             record |= {} if norms is None else {"gradient_norm": norms}
-        except DynsysError as error:  # a network that has just diverged is what the file is for
-            record["failure"] = str(error)
+        except Exception as error:  # a network that has just diverged is what the file is for, whoever notices first
+            record["failure"] = str(error) or type(error).__name__
+        record |= {name: _number(value) for name, value in values.items()}
         self._latest = time.perf_counter() - began
         self._spent += self._latest
         self.records += 1
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(json.loads(dumps(record))) + "\n")
+        return self._written(json.dumps(json.loads(dumps(record))) + "\n")
+
+    def _written(self, line: str) -> bool:
+        """Whether the line, and what could not be written before it, is in the file now."""
+        # The last attempt may have left half a line behind: a new one begins.
+        text = "".join(["\n", *self._unwritten, line]) if self._unwritten else line
+        try:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            if not self._unwritten:
+                _warn(f"cannot write {str(self._file)!r}: {error.strerror or error}; trying again at the next record.")
+            self._unwritten.append(line)
+            return False
+        self._unwritten = []
         return True
 
     @property
@@ -134,6 +167,29 @@ def watch(
         `dynsys report MODEL --training path` draws the file.
     """
     return Watcher(model, path, inputs, every, overhead)
+
+
+def _path(path: Any) -> Path:
+    try:
+        return Path(path)
+    except TypeError:
+        raise InputError(f"`path` must be the name of a file, got {path!r}.") from None
+
+
+def _number(value: Any) -> float | None:
+    """A number, or an array or tensor of one, as a float; None for anything else."""
+    try:
+        for leave in ("detach", "item"):  # a tensor's gradient, then its array
+            value = getattr(value, leave)() if hasattr(value, leave) else value
+        return None if isinstance(value, (str, bytes)) else float(value)
+    except Exception:  # objects of any framework, and a training loop that must go on
+        return None
+
+
+def _warn(message: str) -> None:
+    """A warning that stays one where warnings are errors: the training loop must go on."""
+    with contextlib.suppress(RuntimeWarning):
+        warnings.warn(message, RuntimeWarning, stacklevel=5)
 
 
 def measured(f: Map, inputs: Array) -> dict[str, Any]:

@@ -11,13 +11,15 @@ import numpy as np
 from dynsys import seeds
 from dynsys.errors import InputError, LoadError, ShapeError
 from dynsys.maps import Map, numbers, require_finite
-from dynsys.orbits import simulate
+from dynsys.orbits import simulate, trials_came_first
+from dynsys.read_only import read_only
 from dynsys.types import AnyArray, Array
 
 SAME_REPLAY = 1e-4  # deviation of recorded states that float32 recordings explain
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False)
 class Trials:
     """Input sequences of one length, and what the network was recorded to do on them.
@@ -45,7 +47,8 @@ class Trials:
     @property
     def joined_name(self) -> str:
         """What `joined` is, in words."""
-        return f"driven by the {self.count} trials one after the other, without reset"
+        which = "one trial over and over" if self.count == 1 else f"the {self.count} trials one after the other"
+        return f"driven by {which}, without reset"
 
     def joined(self, steps: int) -> Array:
         """(steps, m): the trials one after the other, from the first again when they are used up."""
@@ -130,7 +133,7 @@ def as_trials(
         driving = np.asarray(_encoded(f, raw))
         driving = driving[:, np.newaxis, :] if single else driving
     else:
-        driving = numbers(raw, "inputs")
+        driving = np.array(numbers(raw, "inputs"))  # a copy: trials are kept
         driving = driving[:, np.newaxis, :] if single else driving
     if driving.shape[-1] != f.input_size:
         raise ShapeError(f"{f.name} takes {f.input_size} inputs, the trials of {origin} have {driving.shape[-1]}.")
@@ -158,9 +161,11 @@ def _hidden(f: Map, hidden: Any, driving: Array, origin: str, trials_first: bool
     if array.shape[:2] != (steps, trials) or array.shape[2] not in widths:
         got = (array.shape[1], array.shape[0], array.shape[2]) if trials_first else array.shape
         order = "(trials, steps, units)" if trials_first else "(steps, trials, units)"
+        hint = trials_came_first("hidden", not trials_first and array.shape[:2] == (trials, steps))
         raise ShapeError(
             f"`hidden` of {origin} has shape {got}, needs {order} with {trials} trials, {steps} steps (the state after "
             f"each step, without the initial one) and {widths[0]} units (h of the top layer) or {widths[1]} (all)."
+            + hint
         )
     require_finite(array, f"hidden of {origin}")
-    return array
+    return np.array(array)

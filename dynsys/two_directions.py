@@ -15,6 +15,7 @@ from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from dynsys.maps import Map
 from dynsys.model import Source
 from dynsys.orbits import orbit_columns, sequence, start_columns
+from dynsys.read_only import read_only
 from dynsys.readings.linear import Linearization
 from dynsys.readout import Readout, as_readout
 from dynsys.through_time import score, targets_by_step
@@ -24,6 +25,7 @@ SIDES = ("forward", "backward")
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TwoWayStates:
     """What a bidirectional network did on sequences of T positions.
@@ -43,6 +45,7 @@ class TwoWayStates:
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TwoWayGradients:
     """The loss of sequences and its gradients, through both directions.

@@ -15,6 +15,7 @@ from dynsys.following import AWAY, FAR
 from dynsys.limit_sets import LimitSet, limit_sets
 from dynsys.limits import one_blas_thread
 from dynsys.maps import Map
+from dynsys.read_only import read_only
 from dynsys.types import Array, Booleans, Integers, Progress
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ PATH_STEPS, SETTLED, LONGEST_HOP = 3, 1e-6, 500  # how long a branch is drawn, i
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Wiring:
     """Which attractors border which: through a saddle with one unstable direction orbits part to two of them.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
 import pickle
+import re
 import shlex
 import subprocess
 import sys
@@ -516,6 +518,33 @@ def test_a_report_that_cannot_be_written_is_refused(out: str, elsewhere: Path) -
     assert (elsewhere / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("work", "command"),
+    [
+        ("dynsys.reporting.study.run_study", [*REPORT, "--out", "/proc/none"]),
+        ("dynsys.reporting.study.run_study", [*REPORT, "--out", "taken"]),
+        ("dynsys.reporting.graph_report.run_graph_study", ["propagate", "net.csv", "--out", "/proc/none"]),
+        ("dynsys.lyapunov_spectrum", ["lyapunov", MODEL, "--plot", "/proc/none.svg"]),
+        ("dynsys.gradient_spectrum", ["gradients", MODEL, "--plot", "/proc/none.svg"]),
+        ("dynsys.random_networks_measured.gain_sweep", ["mean-field", "--out", "/proc/none.svg"]),
+        ("dynsys.find_fixed_points", ["fixed-points", MODEL, "--out", "/proc/none.npz"]),
+        ("dynsys.find_fixed_points", ["fixed-points", MODEL, "--plots", "/proc/none"]),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    work: str, command: list[Any], elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for the superuser, whom permissions do not stop: /proc takes no files, and a folder is no file."""
+    (elsewhere / "net.csv").write_text("a,b\nb,c\n")
+    (elsewhere / "taken" / "report.json").mkdir(parents=True)
+    module, name = work.rsplit(".", 1)
+    started: list[str] = []
+    monkeypatch.setattr(importlib.import_module(module), name, lambda *_, **__: started.append(work))
+    assert "cannot write" in refused(dynsys_(*command))
+    assert not started
+    assert sorted(p.name for p in elsewhere.iterdir()) == ["net.csv", "taken"]
+
+
 @pytest.mark.parametrize("out", [".", "file/inside.npz", "missing/points.npz"])
 def test_points_that_cannot_be_saved_are_refused(out: str, elsewhere: Path) -> None:
     (elsewhere / "file").write_text("mine")
@@ -526,6 +555,62 @@ def test_points_that_cannot_be_saved_are_refused(out: str, elsewhere: Path) -> N
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
 def test_a_full_disk_is_said() -> None:
     assert "No space left" in refused(dynsys_("fixed-points", MODEL, *QUICK, "--out", "/dev/full"))
+
+
+# what a program that reads the JSON has to know
+
+
+@pytest.fixture
+def altered(tmp_path: Path) -> str:
+    """Trials whose recorded states another network made."""
+    with np.load(TRIALS) as file:
+        np.savez(tmp_path / "t.npz", inputs=file["inputs"][:3, :12], hidden=file["hidden"][:3, :12] + 0.5)
+    return str(tmp_path / "t.npz")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["lyapunov", MODEL, "-k", 1, "--steps", 20],
+        ["gradients", MODEL, "--lags", 5, "-k", 1],
+        ["worst-case", MODEL],
+        ["remedies", MODEL],
+        ["fixed-points", MODEL, *QUICK],
+        ["fixed-points", MODEL, *QUICK, "--input", "0,0,0", "--input", "1,0,0"],
+    ],
+)
+def test_states_that_are_not_reproduced_are_in_the_json(command: list[Any], altered: str) -> None:
+    result = ran(*command, "--trials", altered, "--json", "-q")
+    (said,) = strict(result.stdout)["warnings"]
+    assert re.search(r"recorded states are not reproduced \(off by up to 0\.[45]\d?\)", said)
+    assert said in result.stderr
+
+
+def test_targets_that_are_no_numbers_are_the_callers_mistake(tmp_path: Path) -> None:
+    with np.load(TRIALS) as file:
+        arrays = {name: file[name] for name in ("inputs", "targets")}
+    path = tmp_path / "trials.npz"
+    np.savez(path, inputs=arrays["inputs"], targets=np.where(arrays["targets"] > 0, np.nan, arrays["targets"]))
+    result = dynsys_("remedies", MODEL, "--trials", path, "-q")
+    assert result.exit_code == 2
+    assert "`targets` has values that are not finite" in result.stderr
+
+
+def test_without_a_warning_there_is_no_such_key() -> None:
+    result = ran("gradients", MODEL, "--trials", TRIALS, "--lags", 5, "-k", 1, "--json", "-q")
+    assert "warnings" not in strict(result.stdout)
+    assert result.stderr == ""
+
+
+def test_lags_beyond_the_trials_are_named_and_the_others_computed() -> None:
+    result = ran("gradients", MODEL, "--trials", TRIALS, "--lags", "5,64,500,600", "-k", 1, "--json", "-q")
+    data = strict(result.stdout)
+    assert data["lags"] == [5, 64]
+    assert data["warnings"] == ["trials have 64 steps: lags 500, 600 left out."]
+    assert data["warnings"][0] in result.stderr
+    message = refused(dynsys_("gradients", MODEL, "--trials", TRIALS, "--lags", "65,500"))
+    assert "64 steps" in message
+    assert "65, 500" in message
 
 
 # as a real process
@@ -632,8 +717,10 @@ def test_mean_field_beside_networks_that_were_drawn() -> None:
     assert np.mean(data["measured"][0]) == pytest.approx(np.log(0.5), abs=0.1)
     assert Path("f.svg").read_text(encoding="utf-8").count("<path") > 5
     assert "diverges" in ran("mean-field", "--gains", "1.5", "--bias", "1", "--activation", "relu").stdout
+    assert "diverges" in ran("mean-field", "--gains", "1.5", "--activation", "softplus").stdout
+    assert "kept as it starts" in ran("mean-field", "--gains", "0.5,1", "--activation", "identity").stdout
     assert "numbers with commas" in refused(dynsys_("mean-field", "--gains", "a"))
-    assert "picture" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "nowhere/f.svg"))
+    assert "no folder 'nowhere'" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "nowhere/f.svg"))
     assert "picture" in refused(dynsys_("mean-field", "--gains", "1,2", "--out", "f.doc"))
 
 
@@ -697,7 +784,10 @@ def test_worst_case_bounds_what_it_measures() -> None:
     assert given["high"] == [1.0, 1.0, 0.0]
     assert "vanishing gradients for all inputs" in ran("worst-case", MODEL, "--low", "0", "--high", "0").stdout
     assert "--low and --high" in refused(dynsys_("worst-case", MODEL, "--low", "0"))
-    assert "numbers with commas" in refused(dynsys_("worst-case", MODEL, "--low", "a", "--high", "1"))
+    for low, high, option in (("a", "1", "--low"), ("1", "1,,2", "--high")):
+        said = refused(dynsys_("worst-case", MODEL, "--low", low, "--high", high))
+        assert f"{option} must be numbers with commas" in said
+        assert "--input" not in said
 
 
 def test_remedies_in_ms_and_left_out_of_a_report() -> None:

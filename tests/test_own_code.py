@@ -17,6 +17,8 @@ import cells
 import dynsys
 from dynsys.cli import main
 from dynsys.errors import LoadError
+from dynsys.loaders.own_code import load_own_code
+from dynsys.model import Model
 
 CELL = """
 from __future__ import annotations
@@ -133,6 +135,31 @@ def test_a_function_needs_its_state_size_and_takes_its_keywords_from_params(run:
     assert json.loads(driven.stdout)["input"] == [0.1]
 
 
+def test_a_box_says_where_to_look(run: Run, here: Path) -> None:
+    """x + sin(2 pi x / 30) / 20 has its fixed points at multiples of 15; a box says which are looked for first."""
+    (here / "wave.py").write_text("import numpy as np\ndef f(x): return x + 0.05 * np.sin(2 * np.pi * x / 30)\n")
+    arguments = ["wave.py:f", "--state-size", "1", "--starts", "256", "--json"]
+    found = json.loads(run("fixed-points", *arguments, "--box", "0", "100").stdout)
+    x = np.sort(np.ravel(found["states"]))
+    np.testing.assert_allclose(x, 15 * np.round(x / 15), atol=1e-6)
+    assert {15, 30, 45, 60, 75, 90} <= set(np.round(x).astype(int).tolist())
+    sides = ["--box", "-2,-1", "2,1"]
+    result = run("report", "mycell.py:henon", "--state-size", "2", *sides, "--format", "json", "--starts", "64", "-q")
+    assert result.exit_code == 0, result.output
+    box = json.loads((here / "reports" / "mycell" / "report.json").read_text())["fixed_points"]["search"]["box"]
+    assert (box["low"], box["high"]) == ([-2, -1], [2, 1])
+
+
+def test_a_box_keeps_what_else_is_known_of_a_cell(run: Run, here: Path) -> None:
+    result = run("fixed-points", "mycell.py:MyCell", "--params", "p.npz", "--box", "-0.5", "0.5", "--json")
+    box = json.loads(result.stdout)["search"]["box"]
+    assert (box["low"], box["high"]) == ([-0.5] * 3, [0.5] * 3)
+    model = load_own_code(f"{here / 'mycell.py'}:MyCell", params=here / "p.npz", box=(-0.5, 0.5))
+    assert isinstance(model, Model)
+    assert model.readout is not None
+    np.testing.assert_array_equal(model.initial_state, [0.1, 0.2, 0.3])
+
+
 def test_a_finished_cell_may_be_named(run: Run) -> None:
     assert len(json.loads(run("fixed-points", "mycell.py:finished", "--json").stdout)["states"]) == 3
 
@@ -175,6 +202,8 @@ WITH = ["mycell.py:MyCell", "--params", "q.npz"]
         (None, ["mycell.py:MyCell", "--params", "p.npz", "--state-size", "3"], "sizes"),
         (None, ["mycell.py:MyCell", "--params", "p.npz", "--module", "rnn"], "--module"),
         (None, ["mycell.py:henon", "--state-size", "2", "--params", "p.npz"], "no argument U"),
+        (None, ["mycell.py:henon", "--state-size", "2", "--box", "2", "-2"], "finite low < high"),
+        (None, ["mycell.py:henon", "--state-size", "2", "--box", "1,2,3", "4"], "length 2"),
         (params(W=np.ones((2, 2))), WITH, "also needs U"),
         (params(U=np.eye(2), Wx=np.eye(2)), WITH, "no field Wx. Did you mean W"),
         (params(U=np.eye(2), W=np.ones((3, 2))), WITH, "needs \\(n, m\\) with n = 2"),

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from dynsys.cli import main
 from dynsys.graphs import as_graph
 from dynsys.propagate import sensitivity
-from dynsys.reporting import graph_exponents, graph_remedies, graph_study
+from dynsys.reporting import graph_exponents, graph_figures, graph_remedies, graph_study
 from dynsys.reporting.findings_on_graphs import _influence
 from dynsys.reporting.graph_study import _narrow
 
@@ -277,3 +277,29 @@ def test_the_verdict_is_about_the_model(folder: Path) -> None:
     assert "energy-falls-labels-stay" not in found
     assert "readable" not in verdict
     assert "a linear probe reads" in verdict
+
+
+def test_only_bottlenecks_are_marked_and_few_of_them() -> None:
+    """The bridge of a barbell is its one bottleneck; no edge of a ring is one, though the table lists its edges too."""
+    marked = {}
+    for name, graph in (("barbell", nx.barbell_graph(6, 0)), ("ring", nx.cycle_graph(8))):
+        net = as_graph(graph)
+        study = SimpleNamespace(narrow=_narrow(net, 0))
+        marked[name] = graph_figures._narrow(study, np.arange(net.n_nodes), net.n_edges)
+    assert marked == {"barbell": {(5, 6)}, "ring": set()}
+
+
+def test_ranks_have_plain_numbers_on_their_axis() -> None:
+    from matplotlib.figure import Figure
+
+    for ranks, scale in (([6.4, 1.0, 1.0], "linear"), ([300.0, 20.0, 1.5], "log")):
+        canvas = Figure()
+        plane = canvas.add_subplot()
+        plane.plot(ranks)
+        graph_figures._rank_axis(plane, np.array(ranks))
+        canvas.draw_without_rendering()
+        low, high = plane.get_ylim()
+        texts = [label.get_text() for label in plane.get_yticklabels() if low <= label.get_position()[1] <= high]
+        assert plane.get_yscale() == scale
+        assert len(texts) >= 3
+        assert all(text.replace(".", "").isdigit() for text in texts)

@@ -78,6 +78,7 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "exploding": lambda: linear(3.0 * rotation(6)),
     "orthogonal": lambda: linear(rotation(6)),
     "orthogonal with a fixed line": lambda: linear(np.diag([1.0, -1.0])),
+    "slow both ways": lambda: linear(np.diag([0.98, 1.005])),
     "not normal": lambda: linear(np.array([[0.5, 10.0], [0.0, 0.5]])),
     "constant": lambda: cells.Elman(U=np.zeros((3, 3)), b=np.ones(3)),
     "zero": lambda: function(lambda h: 0.0 * h, 3, (-1, 1)),
@@ -178,6 +179,7 @@ def test_good_and_grave_findings_do_not_contradict_each_other(name: str) -> None
     for one, other in [
         ("exploding-gradients", "gradients-reach"),
         ("all-orbits-settle", "orbits-not-at-rest"),
+        ("all-orbits-settle", "orbits-diverge"),
         ("all-orbits-settle", "no-stable-fixed-point"),
         ("contracting", "expanding"),
         ("contracting", "chaotic"),
@@ -262,7 +264,36 @@ def test_memories_in_stable_two_cycles_are_seen() -> None:
 def test_an_orbit_that_runs_off_has_no_exponents_and_the_reason_is_given() -> None:
     assert "infinity" in finding("running off", "analysis-failed").meaning
     assert "lyapunov" not in reported("running off").document.data
-    assert finding("running off", "orbits-not-at-rest").value == 1.0
+    said = finding("running off", "orbits-diverge")
+    assert (said.value, said.severity, said.title) == (1.0, "warning", "Every orbit runs off to infinity")
+    assert "orbits-not-at-rest" not in ids("running off")
+    assert "every orbit runs off to infinity" in reported("running off").verdict
+
+
+def test_shares_that_run_off_and_that_stay_are_both_in_the_verdict() -> None:
+    """Of the box (-2, 2) around the Hénon attractor a part runs off; h' = tanh(2 h) is bounded."""
+    said = finding("henon", "orbits-diverge")
+    assert 0.3 < said.value < 0.8
+    low, high = said.uncertainty
+    assert low < said.value < high
+    assert f"{100 * said.value:.1f} % of orbits run off to infinity" in reported("henon").verdict
+    assert "% of orbits end on a chaotic set" in reported("henon").verdict
+    assert "orbits-diverge" not in ids("pitchfork")
+
+
+def test_a_slow_mode_that_grows_is_not_said_to_last() -> None:
+    """|mu| = 0.98 decays by e in 49.5 steps, no half trial of 100; 1.005 grows by e in 200.5 and doubles in 139."""
+    said = finding("slow both ways", "slow-modes")
+    assert said.title == "1 slow mode: growing, by a factor e in half a trial or longer"
+    assert said.value == pytest.approx(-1 / np.log(1.005))
+    assert "grows by a factor e in 200 steps, doubles in 139" in said.shown or "in 201 steps" in said.shown
+    assert "lasting" not in said.title
+
+
+def test_slow_modes_are_counted_by_what_they_do() -> None:
+    f = linear(np.diag([0.99, -0.991, 1.005, 0.5]))
+    said = next(x for x in dynsys.report(f, None, n_starts=32).findings if x.id == "slow-modes")
+    assert said.title.startswith("3 slow modes: 2 decaying, 1 growing")
 
 
 def test_transient_growth_of_a_map_that_is_not_normal() -> None:

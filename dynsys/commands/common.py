@@ -51,13 +51,18 @@ def _picture(context: click.Context, parameter: click.Parameter, value: Path | N
     return value
 
 
-plot_option = click.option(
-    "--plot",
-    type=click.Path(path_type=Path),
-    callback=_picture,
-    metavar="FILE.svg",
-    help="Also draw it (svg, png or pdf).",
-)
+def picture_option(name: str) -> Callable[[Any], Any]:
+    """An option that names a picture to be drawn; refused at once if it cannot be written."""
+    return click.option(
+        name,
+        type=click.Path(path_type=Path),
+        callback=_picture,
+        metavar="FILE.svg",
+        help="Also draw it (svg, png or pdf).",
+    )
+
+
+plot_option = picture_option("--plot")
 
 
 def _longest(context: click.Context, parameter: click.Parameter, value: int) -> int:
@@ -82,8 +87,23 @@ def loaded(model: Path, module: str | None, nonlinearity: str | None) -> Any:
     return loaded_model(model, module, nonlinearity)
 
 
+_WARNINGS = "dynsys.warnings"
+
+
+def warn(text: str) -> None:
+    """Said on stderr, and kept for the JSON of the result: a program that reads that does not see stderr."""
+    click.echo(f"dynsys: WARNING: {text}", err=True)
+    click.get_current_context().meta.setdefault(_WARNINGS, []).append(text)
+
+
+def with_warnings(data: dict[str, Any]) -> dict[str, Any]:
+    """The JSON of a result, with `warnings` where there were any."""
+    said = click.get_current_context().meta.get(_WARNINGS, [])
+    return data | {"warnings": said} if said else data
+
+
 def read_trials(path: Path | None, f: Any) -> Any:
-    """The trials of a file, or None; a warning on stderr where its recorded states are not reproduced."""
+    """The trials of a file, or None; with a warning where its recorded states are not reproduced."""
     if path is None:
         return None
     from dynsys.trials import SAME_REPLAY, load_trials, replay_deviation
@@ -91,7 +111,7 @@ def read_trials(path: Path | None, f: Any) -> Any:
     trials = load_trials(path, f)
     deviation = replay_deviation(f, trials)
     if deviation is not None and deviation > SAME_REPLAY:
-        click.echo(f"dynsys: WARNING: the recorded states are not reproduced (off by up to {deviation:.2g}).", err=True)
+        warn(f"the recorded states are not reproduced (off by up to {deviation:.2g}).")
     return trials
 
 
@@ -102,21 +122,21 @@ def trials_or_constant(trials: Path | None, input_: str | None, f: Any) -> tuple
     return read_trials(trials, f), vector(input_)
 
 
-def vector(text: str | None) -> list[float] | None:
-    """The numbers of `--input`, or None where it was left out."""
+def vector(text: str | None, option: str = "--input") -> list[float] | None:
+    """The numbers of an option, or None where it was left out."""
     if text is None:
         return None
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"--input must be numbers with commas between them, got {text!r}.") from None
+        raise InputError(f"{option} must be numbers with commas between them, got {text!r}.") from None
 
 
 def show(result: Any, as_json: bool, f: Any = None) -> None:
     """The result, and with the text form how the model was read: that decides what the numbers are about."""
     from dynsys.jsonable import dumps
 
-    click.echo(dumps(result.to_dict()) if as_json else str(result))
+    click.echo(dumps(with_warnings(result.to_dict())) if as_json else str(result))
     if f is not None and not as_json:
         for note in f.notes:
             click.echo(f"Note: {note}")

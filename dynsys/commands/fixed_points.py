@@ -20,7 +20,9 @@ from dynsys.commands.common import (
     show,
     trials_option,
     vector,
+    with_warnings,
 )
+from dynsys.commands.models import box_option, given_box
 from dynsys.errors import InputError
 from dynsys.jsonable import dumps
 
@@ -36,6 +38,7 @@ from dynsys.jsonable import dumps
     "--starts", default=1024, show_default=True, type=click.IntRange(min=0), help="Uniform starts in the reachable box."
 )
 @click.option("--tol", default=1e-12, show_default=True, help="Largest residual, relative to 1 + max|x|.")
+@box_option
 @cycles_option
 @duration_option
 @click.option(
@@ -82,7 +85,7 @@ def fixed_points(
         out,
         {
             "model": None if source is None else source.sha256, "name": f.name, "module": module, "seed": seed,
-            "starts": starts, "tol": tol, "trials": None if given is None else _digest(given),
+            "box": given_box(), "starts": starts, "tol": tol, "trials": None if given is None else _digest(given),
             "step_duration": step_duration, "certify": certify, "dynsys": dynsys.__version__,
         },
     )  # fmt: skip
@@ -174,6 +177,6 @@ def _show(portraits: list[Any], as_json: bool) -> None:
         show(portraits[0], as_json)
     elif as_json:
         name = portraits[0].fixed_points.map_name
-        click.echo(dumps({"model": name, "changes": changes(portraits), "portraits": portraits}))
+        click.echo(dumps(with_warnings({"model": name, "changes": changes(portraits), "portraits": portraits})))
     else:
         click.echo(changes_text(portraits))

@@ -20,6 +20,7 @@ from dynsys.commands.common import (
     show,
     trials_option,
     trials_or_constant,
+    warn,
 )
 from dynsys.errors import InputError
 
@@ -64,10 +65,7 @@ def gradients(
     inputs: Array | None = None
     if sequences is not None:
         inputs = sequences.inputs
-        short = [lag for lag in wanted if lag > sequences.length]
-        if short and len(short) < len(wanted):
-            click.echo(f"dynsys: trials have {sequences.length} steps: lags {short} are left out.", err=True)
-            wanted = [lag for lag in wanted if lag <= sequences.length]
+        wanted = _within(wanted, sequences.length)
     elif constant is not None:
         inputs = np.broadcast_to(f.input_vector(constant), (max(wanted), f.input_size))
     result = dynsys.gradient_spectrum(
@@ -75,3 +73,14 @@ def gradients(
     )
     draw(result, plot)
     show(result, as_json, f)
+
+
+def _within(lags: list[int], length: int) -> list[int]:
+    """The lags that trials of this length have; a warning names the others, an error says that none is left."""
+    long = ", ".join(str(lag) for lag in lags if lag > length)
+    kept = [lag for lag in lags if lag <= length]
+    if not kept:
+        raise InputError(f"trials have {length} steps: no lag may be longer, got --lags {long}.")
+    if long:
+        warn(f"trials have {length} steps: {'lags' if ', ' in long else 'lag'} {long} left out.")
+    return kept

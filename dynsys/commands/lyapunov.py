@@ -28,10 +28,14 @@ from dynsys.errors import InputError
 @input_option
 @trials_option
 @click.option(
-    "--steps", type=click.IntRange(min=1), help="Steps averaged over [default: 2000, or what the trials leave]."
+    "--steps",
+    type=click.IntRange(min=1),
+    help="Steps averaged over [default: 10 000, beyond 128 variables 2000, or what the trials leave].",
 )
 @click.option(
-    "--discard", type=click.IntRange(min=0), help="Steps taken first and not averaged [default: 500, or a tenth]."
+    "--discard",
+    type=click.IntRange(min=0),
+    help="Steps taken first and not averaged [default: a quarter of that, or a tenth of the trials].",
 )
 @click.option("-k", type=int, help="How many exponents [default: all up to 256 state variables, else 32].")
 @click.option(
@@ -67,6 +71,8 @@ def lyapunov(
     """
     import numpy as np
 
+    from dynsys.lyapunov import default_steps
+
     f = loaded(model, module, nonlinearity)
     sequences, constant = trials_or_constant(trials, input_, f)
     inputs, drive = None, None
@@ -81,7 +87,8 @@ def lyapunov(
         drive += f", in {orders} orders" * (orders > 1)
         steps, discard = total - burn, burn
     elif constant is not None:
-        steps, discard = 2000 if steps is None else steps, 500 if discard is None else discard
+        usual = default_steps(f)
+        steps, discard = usual[0] if steps is None else steps, usual[1] if discard is None else discard
         inputs = np.broadcast_to(f.input_vector(constant), (max(steps + discard, 1), f.input_size))
         drive = "constant input"
     result = dynsys.lyapunov_spectrum(

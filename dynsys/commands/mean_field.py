@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dynsys.commands.common import json_option, progress, show
+from dynsys.commands.common import json_option, picture_option, progress, show
 from dynsys.errors import InputError
 
 
@@ -20,7 +20,7 @@ from dynsys.errors import InputError
 @click.option("--networks", default=3, show_default=True, type=click.IntRange(min=1), help="How many at each gain.")
 @click.option("--steps", default=1000, show_default=True, type=click.IntRange(min=10), help="Of each measurement.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of weights and starts.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.svg", help="Also draw it (svg, png or pdf).")
+@picture_option("--out")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 @json_option
 def mean_field(

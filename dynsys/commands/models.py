@@ -52,6 +52,32 @@ MORE_MODEL_OPTIONS = [
 """For a MODEL in a Python file, and for one direction of a bidirectional network."""
 
 
+def _box(ctx: click.Context, param: click.Parameter, value: tuple[str, str] | None) -> None:
+    sides = None
+    if value is not None:
+        try:
+            sides = [[float(number) for number in side.split(",")] for side in value]
+        except ValueError:
+            raise click.BadParameter(f"need numbers, as -2 2 or -1,0 1,5; got {' '.join(value)!r}.") from None
+    _kept(ctx, param, sides)
+
+
+box_option = click.option(
+    "--box",
+    nargs=2,
+    metavar="LOW HIGH",
+    expose_value=False,
+    callback=_box,
+    help="Where to look for states: two numbers, or L0,L1,... H0,H1,...  [default: what the equations say, or a guess]",
+)
+"""For the commands that search."""
+
+
+def given_box() -> Any:
+    """(low, high) of `--box`, or None where it was left out."""
+    return click.get_current_context().meta.get(_KEY, {}).get("box")
+
+
 def loaded_model(model: Path, module: str | None, nonlinearity: str | None) -> Any:
     """The map that MODEL stands for."""
     import dynsys
@@ -59,6 +85,7 @@ def loaded_model(model: Path, module: str | None, nonlinearity: str | None) -> A
     from dynsys.loaders.own_code import is_own_code, load_own_code
 
     own = click.get_current_context().meta.get(_KEY, {})
+    box = given_box()
     if is_own_code(str(model)):
         pytorch = {"--module": module, "--nonlinearity": nonlinearity, "--direction": own.get("direction")}
         for name, value in pytorch.items():
@@ -69,10 +96,11 @@ def loaded_model(model: Path, module: str | None, nonlinearity: str | None) -> A
             params=own.get("params"),
             state_size=own.get("state_size"),
             input_size=own.get("input_size") or 0,
+            box=box,
         )
     direction = own.pop("direction", None)
-    given = [f"--{name.replace('_', '-')}" for name, value in own.items() if value is not None]
+    given = [f"--{name.replace('_', '-')}" for name, value in own.items() if value is not None and name != "box"]
     if given:
         raise InputError(f"{', '.join(given)}: only for a MODEL in a Python file, such as mycell.py:MyCell.")
     made = dynsys.load(model, nonlinearity=nonlinearity, module=module, direction=direction)
-    return as_map(made)  # which says what to choose where the file holds more than one map, or needs a graph
+    return as_map(made, box=box)  # which says what to choose where the file holds more than one map, or needs a graph

@@ -7,7 +7,16 @@ from pathlib import Path
 import click
 
 import dynsys
-from dynsys.commands.common import duration_option, json_option, loaded, model_options, progress, show
+from dynsys.commands.common import (
+    duration_option,
+    json_option,
+    loaded,
+    model_options,
+    progress,
+    read_trials,
+    show,
+    warn,
+)
 
 
 @click.command()
@@ -37,9 +46,10 @@ def remedies(
     from dynsys.treatment.task_file import load_task
 
     f = loaded(model, module, nonlinearity)
+    read_trials(trials, f)  # says so where the recorded states are not reproduced
     task = load_task(trials, f)
     if task["targets"] is not None and getattr(f, "readout", None) is None:
-        click.echo("dynsys: the model has no readout: rules on gradients are skipped.", err=True)
+        warn("the model has no readout: rules on gradients are skipped.")
         task |= {"targets": None, "loss": None}
     found = dynsys.remedies(
         f, **task, task_lag=task_lag, step_duration=step_duration, seed=seed, progress=progress(quiet)

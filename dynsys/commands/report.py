@@ -21,6 +21,7 @@ from dynsys.commands.common import (
     trials_option,
     vector,
 )
+from dynsys.commands.models import box_option
 
 SEVERITIES = ("info", "warning", "critical")
 
@@ -38,6 +39,7 @@ SEVERITIES = ("info", "warning", "critical")
     type=click.IntRange(min=0),
     help="Uniform starts of the fixed-point search.",
 )
+@box_option
 @cycles_option
 @duration_option
 @click.option(

@@ -33,11 +33,11 @@ def worst_case(
     sequences = read_trials(trials, f)
     if sequences is None and (low is None or high is None):
         raise InputError("say which inputs: --low and --high, or --trials FILE whose range is the box.")
-    least, most = (None if side is None else _side(side) for side in (low, high))
+    least, most = (_side(text, option) for text, option in ((low, "--low"), (high, "--high")))
     inputs = None if sequences is None else sequences.inputs
     show(dynsys.worst_case(f, inputs, least, most, seed=seed), as_json, f)
 
 
-def _side(text: str) -> list[float] | float | None:
-    values = vector(text)
+def _side(text: str | None, option: str) -> list[float] | float | None:
+    values = vector(text, option)
     return values[0] if values is not None and len(values) == 1 else values

@@ -14,6 +14,7 @@ from dynsys.graphs.edge_work import local_counts, transport_costs
 from dynsys.graphs.graph import Graph
 from dynsys.graphs.reading import as_graph
 from dynsys.graphs.resistances import pair_indices
+from dynsys.read_only import read_only
 from dynsys.types import Array, Integers, Progress
 
 KINDS = ("forman", "augmented-forman", "balanced-forman", "ollivier", "lin-lu-yau")
@@ -21,6 +22,7 @@ EXACT_UP_TO = 100_000  # edges, beyond which transport problems are solved for a
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Curvature:
     """Curvature of edges, dimensionless; on hops: weights and self-loops of the graph play no part.

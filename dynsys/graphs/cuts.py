@@ -11,10 +11,12 @@ import numpy as np
 from dynsys.graphs.extremes import second_vector
 from dynsys.graphs.graph import Graph
 from dynsys.graphs.reading import as_graph
+from dynsys.read_only import read_only
 from dynsys.types import Booleans, Integers
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CheegerCut:
     """The conductance h of a graph (Cheeger constant), bracketed, and a cut that comes near it.

@@ -14,6 +14,7 @@ from dynsys.graphs.extremes import DENSE, EPS
 from dynsys.graphs.graph import Graph, checked_normalization
 from dynsys.graphs.reading import as_graph
 from dynsys.limits import one_blas_thread
+from dynsys.read_only import read_only
 from dynsys.types import AnyArray, Array, ArrayLike, Progress
 
 SINGLE = 100_000  # nodes beyond which float32 is far below the statistical error
@@ -21,6 +22,7 @@ TOGETHER = 16  # probes worked on at once
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SpectralDensity:
     """How the eigenvalues of a normalised adjacency matrix are spread over [-1, 1], with multiplicity.

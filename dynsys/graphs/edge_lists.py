@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from dynsys.checked_numbers import whole_number
 from dynsys.errors import InputError, ShapeError
 from dynsys.graphs.graph import Graph
 from dynsys.types import Array, Integers
@@ -44,8 +45,8 @@ def graph_of_edges(
 
 def _numbered(pairs: Any, n_nodes: int | None, names: bool) -> tuple[Integers, Any]:
     """(2, m) node numbers, and the nodes."""
-    if n_nodes is not None and (isinstance(n_nodes, bool) or int(n_nodes) != n_nodes or n_nodes < 1):
-        raise InputError(f"`n_nodes` must be a whole number >= 1, got {n_nodes!r}.")
+    if n_nodes is not None:
+        n_nodes = whole_number("n_nodes", n_nodes, 1)
     if not pairs.shape[1]:
         if n_nodes is None:
             raise InputError("the edge list is empty: say how many nodes there are with `n_nodes`.")

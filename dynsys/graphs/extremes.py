@@ -18,6 +18,7 @@ from dynsys.graphs.reading import as_graph
 from dynsys.graphs.trivial_space import TrivialSpace
 from dynsys.graphs.two_colours import alternating_vector
 from dynsys.limits import one_blas_thread
+from dynsys.read_only import read_only
 from dynsys.types import Array
 
 DENSE = 800  # nodes up to which the whole spectrum is computed
@@ -27,6 +28,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GraphSpectrum:
     """The ends of the spectrum of a normalised adjacency matrix, its eigenvalue-1 space left out exactly.

@@ -12,12 +12,14 @@ from dynsys.graphs.curvatures import curvature
 from dynsys.graphs.cuts import cheeger
 from dynsys.graphs.reading import as_graph
 from dynsys.graphs.resistances import effective_resistance
+from dynsys.read_only import read_only
 from dynsys.types import Array, Booleans, Integers
 
 MANY = 100_000  # nodes beyond which resistances are not computed to many digits
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Bottlenecks:
     """The most negatively curved edges of a graph, lowest first.

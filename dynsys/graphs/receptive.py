@@ -11,12 +11,14 @@ import numpy as np
 from dynsys import seeds
 from dynsys.errors import InputError
 from dynsys.graphs.reading import as_graph
+from dynsys.read_only import read_only
 from dynsys.types import AnyArray, Array, Booleans, Integers
 
 AT_ONCE = 64  # sources, one bit each
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ReceptiveField:
     """Nodes within r hops, r = 0, 1, ..., R, of some sources; hops: weights play no part.

@@ -14,6 +14,7 @@ from dynsys.graphs.edge_lists import as_columns
 from dynsys.graphs.graph import Graph
 from dynsys.graphs.laplacian import DENSE, Laplacian
 from dynsys.graphs.reading import as_graph
+from dynsys.read_only import read_only
 from dynsys.types import Array, Integers, Progress
 
 EPS = float(np.finfo(np.float64).eps)
@@ -22,6 +23,7 @@ METHODS = ("exact", "solves", "sketch")
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EffectiveResistance:
     """Effective resistances R_uv = (e_u - e_v)^T L^+ (e_u - e_v), L = D - A, edge weights as conductances.

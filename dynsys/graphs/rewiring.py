@@ -17,6 +17,7 @@ from dynsys.graphs.extremes import spectrum
 from dynsys.graphs.graph import Graph, checked_normalization
 from dynsys.graphs.kirchhoff import kirchhoff_index
 from dynsys.graphs.reading import as_graph
+from dynsys.read_only import read_only
 from dynsys.types import Array, Integers, Progress
 
 METHODS = ("gap", "resistance", "curvature")
@@ -25,6 +26,7 @@ CURVATURE_UP_TO = 1_000_000  # edges up to which the lowest curvature is
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rewiring:
     """Edges to add (and to take away), and the change that was measured on the graph with them.

@@ -7,11 +7,11 @@ from typing import Any
 
 from dynsys.combinators import as_map, stack
 from dynsys.errors import InputError, LoadError
-from dynsys.loaders.contents import Contents, clean, shown
+from dynsys.loaders.contents import Arrays, Contents, clean, shown
 from dynsys.loaders.own_schema import read_own_schema
 from dynsys.loaders.own_stack import read_own_stack
 from dynsys.loaders.recurrent import Group, build_layers, find_groups
-from dynsys.loaders.state_dict import Arrays, normalized, plain_name
+from dynsys.loaders.state_dict import normalized, plain_name
 from dynsys.loaders.surroundings import Surroundings, find_surroundings
 from dynsys.model import Model, Source
 

@@ -10,6 +10,9 @@ import numpy as np
 from dynsys.errors import LoadError
 from dynsys.types import AnyArray, Array
 
+Arrays = dict[str, AnyArray]
+"""By flat name."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -24,7 +27,7 @@ class Contents:
     """
 
     format: str
-    arrays: dict[str, AnyArray]
+    arrays: Arrays
     dtypes: dict[str, str]
     metadata: dict[str, str] = field(default_factory=dict)
 

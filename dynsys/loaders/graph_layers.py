@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from dynsys.errors import LoadError
-from dynsys.loaders.contents import Contents, clean, real, shown
-from dynsys.loaders.state_dict import Arrays, normalized, plain_name
+from dynsys.loaders.contents import Arrays, Contents, clean, real, shown
+from dynsys.loaders.state_dict import normalized, plain_name
 from dynsys.model import Source
 
 if TYPE_CHECKING:

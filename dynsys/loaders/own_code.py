@@ -39,7 +39,12 @@ def is_own_code(name: str) -> bool:
 
 
 def load_own_code(
-    name: str, *, params: str | os.PathLike[str] | None = None, state_size: int | None = None, input_size: int = 0
+    name: str,
+    *,
+    params: str | os.PathLike[str] | None = None,
+    state_size: int | None = None,
+    input_size: int = 0,
+    box: tuple[Any, Any] | None = None,
 ) -> Map:
     """What `name` = "mycell.py:NAME" stands for, as a map. Runs that file.
 
@@ -48,7 +53,7 @@ def load_own_code(
             or PyTorch recurrent module.
         params: an .npz or .safetensors file with the class's fields, and `V`, `c`, `initial_state` for what stands
             around it; or with a function's keyword arguments.
-        state_size, input_size: of a function.
+        state_size, input_size: of a function. box: (low, high), where to look for states.
     """
     file, _, wanted = name.rpartition(":") if not name.endswith(".py") else (name, "", "")
     path, source = _source(file)
@@ -63,11 +68,13 @@ def load_own_code(
         obj = _with_keywords(obj, given, wanted)
     if _is_function(obj) and state_size is None:
         raise InputError(f"{wanted} is a function, which does not say how many state variables it has: --state-size N.")
-    f = as_map(obj, state_size, input_size)
+    f = as_map(obj, state_size, input_size, box if _is_function(obj) else None)
     digest = hashlib.sha256(source).hexdigest()
     made = Source(path=name, sha256=digest, format="Python file", dtype="float64", prefix="", cells=(wanted,))
     if isinstance(f, CellMap):
-        return Model(f, source=made, readout=readout, initial_state=start)
+        f = Model(f, source=made, readout=readout, initial_state=start)
+    if box is not None and not _is_function(obj):
+        f = as_map(f, box=box)
     vars(f).setdefault("source", made)
     return f
 

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dynsys.errors import InputError, LoadError
-from dynsys.loaders.contents import Contents, real, shown
+from dynsys.loaders.contents import Arrays, Contents, real, shown
 from dynsys.loaders.recurrent import cells_package
-from dynsys.loaders.state_dict import Arrays
 from dynsys.loaders.surroundings import Surroundings
 from dynsys.readout import as_readout
 from dynsys.types import AnyArray, Array

@@ -16,8 +16,8 @@ from typing import Any, final
 import numpy as np
 
 from dynsys.errors import LoadError
-from dynsys.loaders.contents import real
-from dynsys.loaders.state_dict import Arrays
+from dynsys.loaders.contents import Arrays, real
+from dynsys.loaders.reparametrized import refusal, unread_weights
 from dynsys.types import Array
 
 _KEY = re.compile(r"((?:.*\.)?)(weight|bias)_(ih|hh|hr)(?:_l(\d{1,4})(_reverse)?)?", re.DOTALL)
@@ -27,11 +27,16 @@ _BLOCKS = {1: "RNN", 3: "GRU", 4: "LSTM"}
 @final
 @dataclass(frozen=True)
 class Group:
-    """The arrays of one recurrent module. `layers`: the names by layer and part, e.g. layers[0]["weight_hh"]."""
+    """The arrays of one recurrent module. `layers`: the names by layer and part, e.g. layers[0]["weight_hh"].
+
+    `reverse`: names of another direction of time. `unread`: weights that the file holds in parts that do not say how
+    they go together, and one of the parts of each.
+    """
 
     prefix: str
     layers: dict[int, dict[str, str]] = field(default_factory=dict)
     reverse: list[str] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -73,7 +78,17 @@ def find_groups(arrays: Arrays) -> dict[str, Group]:
             other = parts.setdefault(f"{what}_{side}", key)
             if other != key:
                 raise LoadError(f"{other} and {key} both claim to be the same weights. Keep one of them.")
+    for name, part in unread_weights(arrays).items():
+        match = _KEY.fullmatch(name)
+        if match:
+            groups.setdefault(match[1], Group(match[1])).unread[name] = part
     return groups
+
+
+def require_whole(group: Group) -> None:
+    """Raise LoadError where a weight of the module is in parts that do not say how they go together."""
+    for name, part in group.unread.items():
+        raise LoadError(refusal(name, part))
 
 
 def build_layers(
@@ -83,6 +98,7 @@ def build_layers(
 
     The nonlinearity of a plain RNN is what the caller `asked` for, or else what the file `said`, or else tanh.
     """
+    require_whole(group)
     _require_supported(group)
     kind = _kind(arrays, group.layers[0])
     if kind != "RNN" and asked is not None:

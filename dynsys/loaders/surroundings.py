@@ -8,8 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from dynsys.loaders.contents import real, shown
-from dynsys.loaders.state_dict import Arrays
+from dynsys.loaders.contents import Arrays, real, shown
 from dynsys.readout import Readout, as_readout
 from dynsys.types import Array
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from typing import Any
 
@@ -35,14 +36,28 @@ def map_from_module(module: Any) -> Model:
 
 
 def contents_of_module(module: Any) -> Contents:
-    """The arrays of a module's state dict, copied."""
+    """The arrays of a module's state dict, copied; parametrised weights as the module computes them."""
     try:
-        tensors = dict(module.state_dict())
+        tensors = _plain(module, dict(module.state_dict()))
         arrays = {name: _array(tensor) for name, tensor in tensors.items() if hasattr(tensor, "detach")}
     except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
         raise LoadError(f"the weights of {type(module).__name__} cannot be read: {error}") from None
     dtypes = {name: str(tensors[name].dtype).removeprefix("torch.") for name in arrays}
     return Contents("torch module", arrays, dtypes)
+
+
+def _plain(module: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+    """The state dict with what torch.nn.utils.parametrize computes in place of the parts that it is computed from."""
+    for path, part in module.named_modules():
+        for name, steps in dict(getattr(part, "parametrizations", None) or {}).items():
+            prefix = f"{path}." if path else ""
+            kept = f"{prefix}parametrizations.{name}."
+            if not any(key.startswith(kept) for key in tensors):
+                continue
+            tensors = {key: tensor for key, tensor in tensors.items() if not key.startswith(kept)}
+            # A copy: in training some of them (the spectral norm) move their own buffers whenever they are asked.
+            tensors[prefix + name] = copy.deepcopy(steps).eval()()
+    return tensors
 
 
 def _array(tensor: Any) -> AnyArray:

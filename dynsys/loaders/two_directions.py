@@ -10,10 +10,10 @@ from typing import Any, final
 
 from dynsys.combinators import as_map
 from dynsys.errors import InputError, LoadError
-from dynsys.loaders.contents import Contents, clean
+from dynsys.loaders.contents import Arrays, Contents, clean
 from dynsys.loaders.files import read_file
-from dynsys.loaders.recurrent import Group, build_layers, find_groups
-from dynsys.loaders.state_dict import Arrays, normalized
+from dynsys.loaders.recurrent import Group, build_layers, find_groups, require_whole
+from dynsys.loaders.state_dict import normalized
 from dynsys.loaders.surroundings import find_surroundings
 from dynsys.maps import Map
 from dynsys.model import Model, Source
@@ -56,6 +56,7 @@ def build_two_directions(
         found = f"there are {len(groups)}: {', '.join(groups)}. Choose one by `module`" if groups else "there is none"
         raise LoadError(f"need one bidirectional recurrent module, {found}.")
     (group,) = groups.values()
+    require_whole(group)
     said = contents.metadata.get("nonlinearity")
     pairs, remarks = [], dict[str, None]()
     for k in range(len(group.layers)):

@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys.read_only import read_only
 from dynsys.types import Array, Booleans, Complex, Integers
 
 STATEMENT = (
@@ -17,6 +18,7 @@ STATEMENT = (
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Certificates:
     """Proofs, one row per state, or per point of a cycle's first phase. Nothing here rests on unbounded rounding.

@@ -7,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys.checked_numbers import whole_number
 from dynsys.combinators import as_map
 from dynsys.composed_maps import Boxed
 from dynsys.errors import InputError
@@ -18,6 +19,7 @@ from dynsys.proofs.evaluate import Unprovable
 from dynsys.proofs.existence import Existence, existence
 from dynsys.proofs.krawczyk import narrow
 from dynsys.proofs.local import certify
+from dynsys.read_only import read_only
 from dynsys.readings.intervals import Intervals
 from dynsys.types import Array, ArrayLike
 
@@ -28,6 +30,7 @@ SMALLEST = 1e-9  # boxes narrower than this (relative to 1 + max|x|) are left un
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AllFixedPoints:
     """Every fixed point of a map in a box, as far as it was proven.
@@ -103,8 +106,7 @@ def all_fixed_points(
     where = f.box(vector, vector) if box is None else given_box(box, False, f.state_size)
     if where is None:
         raise InputError(f"nothing in the equations of {f.name} bounds its states: pass `box=(low, high)`.")
-    if int(max_boxes) != max_boxes or max_boxes < 1:
-        raise InputError(f"`max_boxes` must be a whole number, at least 1, got {max_boxes!r}.")
+    max_boxes = whole_number("max_boxes", max_boxes, 1)
     search = _Search(f, vector, where)
     with one_blas_thread(), np.errstate(all="ignore"):
         try:

@@ -18,6 +18,7 @@ from dynsys.propagate.layers import Layer, RandomGCN, stack_of
 from dynsys.propagate.operator import Propagator, propagator
 from dynsys.propagate.run import checked_signal, normalization_of
 from dynsys.propagate.states import slopes, start, step
+from dynsys.read_only import read_only
 from dynsys.types import Array, Progress
 
 BLOCKS = 20  # batch means behind the standard errors
@@ -27,6 +28,7 @@ FULL = 256  # values of a signal up to which all exponents are the default
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LayerExponents:
     """Average rates at which small differences of a signal grow from layer to layer.

@@ -19,12 +19,14 @@ from dynsys.maps import CellMap
 from dynsys.propagate.activations import activate, slope
 from dynsys.propagate.layers import LIPSCHITZ
 from dynsys.propagate.run import checked_signal, normalization_of
+from dynsys.read_only import read_only
 from dynsys.types import Array
 
 DENSE = 400  # values up to which eigenvalues are computed from the matrix itself
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImplicitSolution:
     """The fixed point of an implicit layer, and what is known about it before and after it was found.

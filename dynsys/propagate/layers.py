@@ -10,6 +10,7 @@ from typing import Any, final
 import numpy as np
 
 from dynsys import seeds
+from dynsys.checked_numbers import whole_number
 from dynsys.errors import InputError, ShapeError
 from dynsys.maps import CellMap, numbers, require_finite
 from dynsys.types import Array
@@ -176,11 +177,7 @@ def stack_of(gcn: Any, features: Array, depth: int | None, beyond: str | None = 
 
 
 def _checked_depth(depth: int | None) -> int | None:
-    if depth is None:
-        return None
-    if isinstance(depth, bool) or int(depth) != depth or depth < 1:
-        raise InputError(f"`depth` must be a whole number of layers >= 1, got {depth!r}.")
-    return int(depth)
+    return None if depth is None else whole_number("depth", depth, 1, "of layers")
 
 
 def _own_layers(gcn: Any, features: Array) -> tuple[list[Layer], str, bool, tuple[str, ...]]:

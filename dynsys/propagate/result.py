@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from dynsys.propagate.rates import tells_a_rate
+from dynsys.read_only import read_only
 from dynsys.tables import aligned
 from dynsys.types import Array
 
@@ -21,6 +22,7 @@ PER_LAYER = (
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Propagation:
     """A signal followed through `depth` layers of a graph network; layer 0 is the signal itself.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from dynsys.checked_numbers import whole_number
 from dynsys.errors import InputError, ShapeError
 from dynsys.graphs import as_graph
 from dynsys.maps import numbers, require_finite
@@ -87,10 +88,9 @@ def propagation(
     normalization, remarks = normalization_of(gcn, graph, normalization)
     A = propagator(graph, normalization)
     probe = as_probe(labels, train, test, A.n)
-    if isinstance(singular_values, bool) or int(singular_values) != singular_values or singular_values < 0:
-        raise InputError(f"`singular_values` is a whole number >= 0, got {singular_values!r}.")
+    singular_values = whole_number("singular_values", singular_values, 0)
     settings = Settings(
-        limits, ranks, jacobians, gradients, full, int(singular_values), collapse_tol, dtype, seed, progress, probe
+        limits, ranks, jacobians, gradients, full, singular_values, collapse_tol, dtype, seed, progress, probe
     )
     gap = gap_of(A, spectrum, seed=seed)
     if isinstance(gcn, RandomGCN):

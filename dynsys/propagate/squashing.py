@@ -18,6 +18,7 @@ from dynsys.propagate.layers import LIPSCHITZ, Layer, RandomGCN, stack_of
 from dynsys.propagate.operator import Propagator, propagator
 from dynsys.propagate.run import checked_signal, normalization_of
 from dynsys.propagate.states import slopes, start, step
+from dynsys.read_only import read_only
 from dynsys.tables import aligned
 from dynsys.types import AnyArray, Array, Integers, Progress
 
@@ -26,6 +27,7 @@ EXACT_OUTPUTS = 16  # output features up to which all are followed
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sensitivity:
     """Influence I(v, u) = |d h_v^(L) / d h_u^(0)|_1, sum of the moduli of all entries, by the distance from v to u.

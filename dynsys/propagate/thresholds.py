@@ -13,6 +13,7 @@ from dynsys.graphs import as_graph
 from dynsys.maps import numbers
 from dynsys.propagate.gap import gap_of
 from dynsys.propagate.operator import Propagator, propagator
+from dynsys.read_only import read_only
 from dynsys.types import Array, Complex, Integers
 
 DENSE = 3000  # nodes up to which all eigenvalues of A are computed
@@ -20,6 +21,7 @@ SAME = 1e-9  # relative difference below which two thresholds are one
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Thresholds:
     """The weights w at which modes of the origin go unstable, smallest first.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +112,7 @@ def report(
         trials = as_trials(f, inputs)
     if "pdf" in formats and out is not None:
         _require_typst()
-    folder = None if out is None else _ready(out)
+    folder = None if out is None else _ready(out, formats)
     log = None if training is None else read_training(training)
     if (targets is None) != (loss is None):
         raise InputError("pass `targets` and `loss` together, or neither.")
@@ -151,18 +150,14 @@ def _title(f: Any) -> str:
     return Path(source.path).stem if source is not None else str(f.name)
 
 
-def _ready(out: str | Path) -> Path:
+def _ready(out: str | Path, formats: Sequence[str]) -> Path:
     """The folder to write to, refused before the analysis if it cannot be written; made only after it."""
-    folder = Path(out)
+    from dynsys.outputs import require_writable_folder
+
     if not str(out).strip():
         raise InputError("`out` is empty; name a folder.")
-    try:
-        nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    except OSError as error:
-        raise InputError(f"cannot write the report to {str(folder)!r}: {error.strerror or error}.") from None
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise InputError(f"cannot write the report to {str(folder)!r}: {str(nearest)!r} is not a writable folder.")
-    return folder
+    require_writable_folder(Path(out), [f"report.{name}" for name in formats], "the report")
+    return Path(out)
 
 
 def _write(document: Document, folder: Path, formats: Sequence[str]) -> dict[str, Path]:

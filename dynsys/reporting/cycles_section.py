@@ -12,7 +12,7 @@ from dynsys.maps import Map
 from dynsys.reporting.document import Block, Figure, Paragraph, Section, Table
 from dynsys.reporting.figures import GREY, principal_axes
 from dynsys.reporting.svg import COLOURS, drawing, figure_svg
-from dynsys.reporting.wording import multiplier, number, percent, plural, small
+from dynsys.reporting.wording import multiplier, percent, plural, small, time_constant
 from dynsys.tables import completeness_text
 from dynsys.types import Array
 
@@ -122,7 +122,7 @@ def _table(cycles: dict[int, Cycles]) -> Table:
             str(i + 1),
             found.kinds[i] + (f" ({found.n_unstable[i]})" if found.kinds[i] == "saddle" else ""),
             multiplier(found.multipliers[i, 0]),
-            number(float(found.time_constants[i, 0]), 3),
+            time_constant(float(found.time_constants[i, 0])),
             small(float(found.residuals[i])),
             small(float(found.errors[i])),
             str(found.hits[i]),
@@ -136,7 +136,8 @@ def _table(cycles: dict[int, Cycles]) -> Table:
         rows=rows,
         align="rllrrrrr",
         note=(
-            "Multiplier: per turn. $\\tau = -p/\\ln|\\mu|$, negative where the mode grows. Residual: largest "
+            "Multiplier: per turn. $\\tau$: steps in which the mode decays, or grows where it says so, by a factor e, "
+            "$p/|\\ln|\\mu||$. Residual: largest "
             "$|F(x_t) - x_{t+1}|$; error: distance to the true orbit, to first order; hits: uniform starts that ended "
             "here." + (f" {left} more are in the data." if left else "")
         ),

@@ -231,7 +231,8 @@ def overlaps(study: Study) -> Figure | None:
         svg=svg,
         alt="Overlap of modes with input and readout directions against the modulus of their multiplier.",
         caption=(
-            f"{_overlap_caption(study, len(panels))}, against how long it lasts. Dashed: what "
+            f"{_overlap_caption(study, len(panels))}, against the modulus of its multiplier: left "
+            "of 1 it decays, right of 1 it grows. Dashed: what "
             f"one random direction stays below 95 % of the time ({number(alignment.chance, 2)})."
         ),
     )

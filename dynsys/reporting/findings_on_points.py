@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dynsys.basins import wilson
 from dynsys.reporting.document import Finding
 from dynsys.reporting.figures import state_speeds
 from dynsys.reporting.study import Study
@@ -80,8 +81,12 @@ def resting(study: Study) -> Iterator[Finding]:
             shown="0 attractors" + (f" among {len(points)}" if len(points) else ""),
             method=result.method,
             meaning=(
-                "At this input the network does not come to rest at any listed point: it keeps its state in "
-                "cycles, drifts, or moves chaotically."
+                "At this input the network does not come to rest at any listed point: "
+                + (
+                    "every orbit that was followed runs off to infinity."
+                    if study.attractors.unbounded == 1.0
+                    else "it keeps its state in cycles, drifts, or moves chaotically."
+                )
             ),
             advice="See where orbits end below, and the Lyapunov exponents; try another constant input with `--input`.",
             section="fixed-points",
@@ -198,29 +203,51 @@ def undecided(study: Study) -> Iterator[Finding]:
 
 
 def slow_modes(study: Study) -> Iterator[Finding]:
-    """Modes that last about as long as a trial: directions along which the network integrates."""
+    """Modes that take about as long as a trial to change: directions along which the network integrates."""
     points = study.fixed_points.points
     longest = study.trials.length if study.trials is not None else 100
     moduli = np.abs(points.multipliers)
-    lasting = np.abs(points.time_constants) >= max(10.0, 0.5 * longest)
-    count = int(lasting.sum())
+    slow = np.abs(points.time_constants) >= max(10.0, 0.5 * longest)
+    count = int(slow.sum())
     if not count:
         return
-    k, i = np.unravel_index(int(np.abs(np.where(lasting, moduli, 9.0) - 1.0).argmin()), moduli.shape)
+    open_ = slow & (np.abs(moduli - 1.0) <= 2.0 * points.multiplier_errors)  # to first order only
+    growing = int((slow & ~open_ & (moduli > 1.0)).sum())
+    k, i = np.unravel_index(int(np.abs(np.where(slow, moduli, 9.0) - 1.0).argmin()), moduli.shape)
     tau, modulus, error = points.time_constants[k, i], moduli[k, i], points.multiplier_errors[k, i]
     yield Finding(
         id="slow-modes",
         severity="info",
-        title=f"{plural(count, 'slow mode')}, lasting half a trial or longer",
+        title=f"{plural(count, 'slow mode')}: {_how_slow(count, growing, int(open_.sum()))}",
         value=float(tau),
         uncertainty=float(error * tau * tau),
-        shown=f"slowest: τ = {number(float(tau), 3)} steps (|μ| = {modulus:.6f}) at fixed point {k + 1}",
+        shown=f"slowest: |μ| = {modulus:.6f}, {_pace(float(tau), bool(open_[k, i]))}, at fixed point {k + 1}",
         method="Multipliers of the fixed points, τ = −1/ln |μ|.",
         meaning="Along such a mode the state hardly moves by itself: the network integrates there, close to a line or "
-        "plane of resting states.",
+        "plane of resting states."
+        + " What lies along a growing mode is not lost but driven away: it doubles in 0.69 |τ|."
+        * (growing > 0),
         advice="See which inputs drive the mode and which outputs show it, in the section on what is integrated.",
         section="modes",
     )
+
+
+def _how_slow(count: int, growing: int, open_: int) -> str:
+    """What that many slow modes do, and for how long."""
+    kinds = {"decaying": count - growing - open_, "growing": growing}
+    there = [kind if n == count else f"{n} {kind}" for kind, n in kinds.items() if n]
+    said = [f"{', '.join(there)}, by a factor e in half a trial or longer"] if there else []
+    still = "" if open_ == count else f"{open_} "
+    return "; ".join(said + [f"{still}neither decaying nor growing within rounding"] * (open_ > 0))
+
+
+def _pace(tau: float, undecided: bool) -> str:
+    """In how many steps a mode of this time constant decays, or grows."""
+    if undecided:
+        return "neither decay nor growth within rounding"
+    if tau > 0:
+        return f"decays by a factor e in {number(tau, 3)} steps"
+    return f"grows by a factor e in {number(-tau, 3)} steps, doubles in {number(-tau * math.log(2), 3)}"
 
 
 def slow_points(study: Study) -> Iterator[Finding]:
@@ -265,14 +292,32 @@ def settling(study: Study) -> Iterator[Finding]:
             advice="See the section on cycles for what they are and how stable they are.",
             section="attractors",
         )
-    if basins.elsewhere > 0:
+    away = study.attractors.unbounded
+    if away:
+        yield Finding(
+            id="orbits-diverge",
+            severity="warning",
+            title=f"{'Every orbit runs' if away == 1.0 else f'{percent(away)} of orbits run'} off to infinity",
+            value=away,
+            uncertainty=wilson(np.array(round(away * basins.n_starts)), basins.n_starts),
+            shown=f"{round(away * basins.n_starts)} of {basins.n_starts} orbits passed 10⁸ in size",
+            method=method,
+            meaning="Nothing in the equations bounds the state, and from these starts it grows without end.",
+            advice=(
+                "Lower the recurrent weights or bound the activation, if the network is to run freely. Starts far "
+                "from the states in use count too: `--box` says where to look."
+            ),
+            section="attractors",
+        )
+    unknown = study.attractors.share("unresolved")
+    if unknown > 0:
         yield Finding(
             id="orbits-not-at-rest",
             severity="info",
-            title=f"Where {percent(basins.elsewhere)} of orbits end is not known after {basins.steps} steps",
-            value=basins.elsewhere,
+            title=f"Where {percent(unknown)} of orbits end is not known after {basins.steps} steps",
+            value=unknown,
             uncertainty=None,
-            shown=f"{round(basins.elsewhere * basins.n_starts)} of {basins.n_starts} orbits",
+            shown=f"{round(unknown * basins.n_starts)} of {basins.n_starts} orbits",
             method=method,
             meaning=_unknown_ends(study),
             advice="The reasons stand below the table of attractors.",
@@ -295,8 +340,7 @@ def settling(study: Study) -> Iterator[Finding]:
 
 
 def _unknown_ends(study: Study) -> str:
-    parts = [f"{percent(study.attractors.unbounded)} of the starts ran off"] if study.attractors.unbounded else []
-    parts += [f"{percent(a.fraction)}: {a.note}" for a in study.attractors.attractors if a.kind == "unresolved"]
+    parts = [f"{percent(a.fraction)}: {a.note}" for a in study.attractors.attractors if a.kind == "unresolved"]
     return "; ".join(parts) + "."
 
 

@@ -16,6 +16,8 @@ from dynsys.reporting.wording import minus, plural
 from dynsys.types import Array, Integers
 
 DRAWN = 400  # nodes of a drawing
+NAMED, LONGEST_NAME = 30, 10  # nodes of a drawing that bears their names, and characters of a name
+MARKED = 5  # at most one edge in so many is marked
 NATS = float(np.log(10))
 
 
@@ -33,29 +35,35 @@ def graph_drawing(study: GraphStudy) -> Figure | None:
     drawn.add_edges_from(part.edges.T.tolist())
     places = nx.spring_layout(drawn, seed=study.seed % 2**32, iterations=60)
     at = np.array([places[i] for i in range(part.n_nodes)])
-    narrow = set()
-    if study.narrow is not None:
-        where = {int(node): i for i, node in enumerate(keep)}
-        pairs = study.narrow.edges.T.tolist()
-        narrow = {(where[a], where[b]) for a, b in pairs if a in where and b in where}
+    narrow = _narrow(study, keep, part.n_edges)
+    degrees = _coloured(study, keep)
+    alike = float(np.ptp(degrees)) == 0.0  # every node has the same colour: no scale for it
+    small = part.n_nodes <= NAMED
     with drawing(5.6, 4.4) as canvas:
         plane = canvas.add_subplot()
         from matplotlib.collections import LineCollection
 
         lines = [at[list(pair)] for pair in part.edges.T.tolist()]
-        plane.add_collection(LineCollection(lines, colors=GREY, linewidths=0.4, alpha=0.6, zorder=1))
+        plane.add_collection(LineCollection(lines, colors=GREY, linewidths=1.0 if small else 0.4, alpha=0.6, zorder=1))
         if narrow:
             marked = [at[list(pair)] for pair in narrow]
             plane.add_collection(
                 LineCollection(marked, colors=COLOURS[1], linewidths=1.8, zorder=2, label="lowest curvature")
             )
-        values = _coloured(study, keep)
-        dots = plane.scatter(*at.T, s=9, c=values, cmap="viridis", linewidths=0, zorder=3)
-        canvas.colorbar(dots, ax=plane, shrink=0.7, label="degree")
+        looks: dict[str, Any] = {"color": COLOURS[0]} if alike else {"c": degrees, "cmap": "viridis"}
+        dots = plane.scatter(*at.T, s=45 if small else 9, linewidths=0, zorder=3, **looks)
+        if not alike:
+            _scale(canvas, plane, dots, degrees)
+        if small:
+            for i, place in enumerate(at):
+                name = str(graph.nodes[int(keep[i])])[:LONGEST_NAME]
+                plane.annotate(name, place, (5, 4), textcoords="offset points", fontsize=8, zorder=4)
         if narrow:
-            plane.legend(loc="upper left")
+            # Below the drawing: a node may be anywhere inside.
+            canvas.legend(loc="outside lower center")
         plane.set_axis_off()
         plane.autoscale()
+        plane.margins(0.08)
         svg = figure_svg(canvas)
     whole = part.n_nodes == graph.n_nodes
     shown = "The graph" if whole else f"{part.n_nodes} of {graph.n_nodes} nodes: a connected part around a bottleneck"
@@ -64,9 +72,32 @@ def graph_drawing(study: GraphStudy) -> Figure | None:
         svg=svg,
         width=0.8,
         alt=f"Drawing of {plural(part.n_nodes, 'node')} and {plural(part.n_edges, 'edge')} of the graph.",
-        caption=f"{shown}, colour by degree."
-        + (" Marked edges have the lowest balanced Forman curvature of the whole graph." if narrow else ""),
+        caption=f"{shown}, "
+        + (f"every node of degree {degrees[0]:g}." if alike else "colour by degree.")
+        + (
+            " Marked edges have the lowest balanced Forman curvature of the whole graph, below zero: bottlenecks."
+            if narrow
+            else ""
+        ),
     )
+
+
+def _narrow(study: GraphStudy, keep: Integers, edges: int) -> set[tuple[int, int]]:
+    """The edges to be marked among the nodes `keep`: negative in curvature, few enough to say something."""
+    if study.narrow is None:
+        return set()
+    where = {int(node): i for i, node in enumerate(keep)}
+    pairs = study.narrow.edges[:, study.narrow.curvature < 0].T.tolist()  # lowest first
+    there = [(where[a], where[b]) for a, b in pairs if a in where and b in where]
+    return set(there[: max(1, edges // MARKED)])
+
+
+def _scale(canvas: Any, plane: Any, dots: Any, degrees: Array) -> None:
+    """The colours of degrees; whole numbers where degrees are."""
+    from matplotlib.ticker import MaxNLocator
+
+    whole = bool((degrees == np.round(degrees)).all())
+    canvas.colorbar(dots, ax=plane, shrink=0.7, label="degree", ticks=MaxNLocator(6, integer=whole))
 
 
 def _part(study: GraphStudy) -> Integers:
@@ -217,7 +248,7 @@ def frequencies(study: GraphStudy) -> Figure | None:
             right.plot(layers[ranked], run.effective_rank[ranked], "o-", color=COLOURS[0], label="effective rank")
             stable = np.isfinite(run.stable_rank)
             right.plot(layers[stable], run.stable_rank[stable], "s-", color=COLOURS[1], label="stable rank", mfc="none")
-            right.set_yscale("log")
+            _rank_axis(right, np.concatenate([run.effective_rank[ranked], run.stable_rank[stable]]))
             by_layer(right)
             right.legend(loc="best")
             said.append("how many directions the signal still has.")
@@ -229,6 +260,20 @@ def frequencies(study: GraphStudy) -> Figure | None:
         alt="What the signal is made of, by layer: " + " ".join(said),
         caption=(f"Left: {said[0]} Right: {said[1]}" if len(said) == 2 else f"By layer: {said[0]}"),
     )
+
+
+def _rank_axis(plane: Any, ranks: Array) -> None:
+    """From zero where ranks are of one size, else logarithmic; with plain numbers in both cases."""
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+    live = ranks[ranks > 0]
+    if not len(live) or live.max() < 30.0 * live.min():
+        plane.set_ylim(0, 1.08 * max(float(ranks.max(initial=0.0)), 1.0))
+        return
+    plane.set_yscale("log")
+    plane.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if live.max() < 1e3 * live.min() else (1.0,)))
+    plane.yaxis.set_major_formatter(ScalarFormatter())
+    plane.yaxis.set_minor_formatter(NullFormatter())
 
 
 def squashing(study: GraphStudy) -> Figure | None:

@@ -59,7 +59,7 @@ def propagation_report(
         raise InputError(f"unknown report formats {unknown}; there are {', '.join(FORMATS)}.")
     if "pdf" in formats and out is not None:
         _require_typst()
-    folder = None if out is None else _ready(out)
+    folder = None if out is None else _ready(out, formats)
     study = run_graph_study(
         graph, network, signals, depth=depth, normalization=normalization, budget_seconds=budget_seconds, seed=seed,
         progress=progress,

@@ -26,7 +26,7 @@ def attractors_section(study: Study, figures: dict[str, Figure]) -> Section:
     if len(met):
         blocks.append(_attractors_table(study))
     if met.unbounded:
-        blocks.append(Paragraph(f"{percent(met.unbounded)} of the starts ran off."))
+        blocks.append(Paragraph(f"{percent(met.unbounded)} of the starts ran off to infinity."))
     if met.unvisited:
         rows = ", ".join(str(i + 1) for i in met.unvisited[:20]) + ", …" * (len(met.unvisited) > 20)
         blocks.append(Paragraph(f"Stable fixed points that drew in no start: {rows}."))
@@ -57,7 +57,8 @@ def _attractors_table(study: Study) -> Table:
         align="llrrrrr",
         note=" ".join(
             [
-                "In the list: its number in the table of fixed points (or of cycles). Exponents in nats per step.",
+                "In the list: its number in the table of fixed points (or of cycles). Exponents in nats per step, "
+                "with standard errors where measured along an orbit; of points and cycles from the multipliers.",
                 *notes,
                 *([f"{left} more are in the data."] if left else []),
             ]
@@ -66,11 +67,9 @@ def _attractors_table(study: Study) -> Table:
 
 
 def _exponent(a: Attractor, i: int) -> str:
-    """The leading one with its error, others without."""
+    """With its standard error; that of a point or cycle comes from its multipliers and has none."""
     if len(a.exponents) <= i:
         return "–"
-    if i:
-        return number(float(a.exponents[i]), 3)
     return (
         with_error(float(a.exponents[i]), float(a.exponent_errors[i]))
         if a.exponent_errors[i]

@@ -12,11 +12,12 @@ from dynsys.reporting.certificates_section import certificates_section
 from dynsys.reporting.cycles_section import cycles_section
 from dynsys.reporting.document import Block, Equation, Figure, Paragraph, Section, Table
 from dynsys.reporting.exact_section import exact_section
+from dynsys.reporting.function_equations import DIGITS, function_equations
 from dynsys.reporting.portrait_sections import attractors_section, manifolds_section
 from dynsys.reporting.remedies_section import remedies_section
 from dynsys.reporting.spectra_sections import gradients_section, lyapunov_section
 from dynsys.reporting.study import Study
-from dynsys.reporting.wording import even, multiplier, number, percent, plural, small
+from dynsys.reporting.wording import even, multiplier, number, percent, plural, small, time_constant
 from dynsys.stability import TransientGrowth
 from dynsys.tables import completeness_text
 
@@ -95,10 +96,22 @@ def _model(study: Study) -> Section:
             )
         )
     else:
-        blocks.append(Paragraph(f"{study.f.name}: a function of {study.f.state_size} state variables, given as code."))
-    parts = [f"`{name}` {rows.start} to {rows.stop - 1}" for name, rows in study.f.blocks]
+        blocks += _function(study.f)
+    named = study.f.blocks
+    parts = [f"`{name}` {at.start}" + f" to {at.stop - 1}" * (at.stop - at.start > 1) for name, at in named]
     blocks.append(Paragraph(f"State variables, in order: {', '.join(parts)}."))
     return Section("model", "The model", tuple(blocks))
+
+
+def _function(f: Map) -> list[Block]:
+    lines = function_equations(f)
+    named = "A function" if f.name == "a function" else f"{f.name}: a function"
+    said = f"{named} of {plural(f.state_size, 'state variable')}, given as code"
+    if not lines:
+        return [Paragraph(f"{said}.")]
+    driven = ", $u$ the input" if f.input_size else ""
+    note = f"The prime marks the next state{driven}. Numbers are shown to {DIGITS} digits."
+    return [Paragraph(f"{said}, which does:"), *(Equation(line) for line in lines), Paragraph(note)]
 
 
 def _fixed_points(study: Study, figures: dict[str, Figure]) -> Section:
@@ -168,10 +181,9 @@ def _stability(study: Study, figures: dict[str, Figure]) -> Section:
     points = study.fixed_points.points
     blocks: list[Block] = [
         Paragraph(
-            "A multiplier $\\mu$ multiplies its mode at every step: inside the unit circle the mode decays with "
-            "the time "
-            "constant $\\tau = -1/\\ln|\\mu|$, outside it grows, and its angle turns it once in "
-            "$2\\pi/|\\operatorname{arg}\\mu|$ steps."
+            "A multiplier $\\mu$ multiplies its mode at every step: inside the unit circle the mode decays by "
+            "a factor e in $\\tau = -1/\\ln|\\mu|$ steps, outside it grows by one in $1/\\ln|\\mu|$, and its angle "
+            "turns it once in $2\\pi/|\\operatorname{arg}\\mu|$ steps."
         )
     ]
     if "multipliers" in figures:
@@ -195,13 +207,13 @@ def _time_table(study: Study) -> Table:
             str(i + 1),
             points.kinds[i],
             f"{np.abs(points.multipliers[i, 0]):.6f}",
-            even(tau),
+            time_constant(tau),
             even(turn) if math.isfinite(turn) else "–",
             f"{points.henrici[i]:.2f}",
             _growth_text(growth),
         ]
         if duration is not None:
-            row.insert(4, even(1e3 * duration * tau))
+            row.insert(4, time_constant(1e3 * duration * tau))
         rows.append(tuple(row))
     return Table(
         caption="The slowest or most unstable mode of each fixed point, and how far its Jacobian is from normal.",
@@ -209,10 +221,9 @@ def _time_table(study: Study) -> Table:
         rows=tuple(rows),
         align="ll" + "r" * (len(header) - 2),
         note=(
-            f"The errors of $|\\mu|$ are at most {small(worst)}. Negative time constants: the mode grows by a "
-            "factor e in that "
-            "many steps. Non-normality: Henrici's departure, 0 normal, towards 1 strongly non-normal. Growth: the "
-            "largest "
+            f"The errors of $|\\mu|$ are at most {small(worst)}. $\\tau$: the mode decays, or grows where it says so, "
+            "by a factor e in that many steps; it doubles in 0.69 of them. Non-normality: Henrici's departure, 0 "
+            "normal, towards 1 strongly non-normal. Growth: the largest "
             "$|J^k|_2$ above 1 and the step where it is reached; none if perturbations only shrink."
         ),
     )

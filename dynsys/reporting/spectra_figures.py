@@ -119,11 +119,11 @@ def _draw_gains(canvas: object, result: GradientSpectrum) -> None:
 def check(path: Path) -> None:
     """Raises InputError for a picture that could not be written, before hours of work rather than after."""
     from dynsys.errors import InputError
+    from dynsys.outputs import require_writable_file
 
     if path.suffix.lower() not in (".svg", ".png", ".pdf"):
         raise InputError(f"a picture is written as .svg, .png or .pdf, got {path.name!r}.")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}.")
+    require_writable_file(path)
 
 
 def save(result: LyapunovSpectrum | GradientSpectrum | CovariantVectors, path: Path) -> None:

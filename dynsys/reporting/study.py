@@ -22,7 +22,7 @@ from dynsys.fixed_points import FixedPoints, find_fixed_points
 from dynsys.function_maps import FunctionMap
 from dynsys.gate_times import GateTimes, gate_time_constants
 from dynsys.gradients import GradientSpectrum, gradient_spectrum, lag_ladder
-from dynsys.lyapunov import LyapunovSpectrum, lyapunov_spectrum
+from dynsys.lyapunov import LyapunovSpectrum, default_steps, lyapunov_spectrum
 from dynsys.maps import Map
 from dynsys.orbits import simulate
 from dynsys.proofs.certificates import Certificates
@@ -213,9 +213,10 @@ def _visited(f: Map, trials: Trials | None, input: Array, seed: int) -> Array:
 def _lyapunov(f: Map, trials: Trials | None, input: Array, seed: int) -> LyapunovSpectrum:
     """On a stationary drive: the trials run one after the other without reset, else the constant input."""
     if trials is None:
-        driving = np.broadcast_to(input, (3000, f.input_size))
+        steps, discard = default_steps(f)
+        driving = np.broadcast_to(input, (steps + discard, f.input_size))
         return lyapunov_spectrum(
-            f, _typical(f, input, seed), driving, steps=2500, discard=500, seed=seed, drive="constant input"
+            f, _typical(f, input, seed), driving, steps=steps, discard=discard, seed=seed, drive="constant input"
         )
     length = max(trials.length * trials.count, 2000)
     orders = ORDERS if trials.count > 1 and f.state_size <= LARGE_STATE else 1

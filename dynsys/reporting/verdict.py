@@ -47,8 +47,11 @@ def verdict_of(study: Study, findings: tuple[Finding, ...]) -> str:
 
 
 def _moving(study: Study) -> list[str]:
-    """Which share of orbits ends on sets without a period."""
+    """Which share of orbits ends on sets without a period, or runs off."""
     said = []
+    away = study.attractors.unbounded
+    if away:
+        said.append(("every orbit runs" if away == 1.0 else f"{percent(away)} of orbits run") + " off to infinity")
     for kind, one, many in (
         ("invariant circle", "an invariant circle", "invariant circles"),
         ("invariant torus", "an invariant torus", "invariant tori"),

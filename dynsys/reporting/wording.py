@@ -68,6 +68,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
+def time_constant(value: float, digits: int = 3) -> str:
+    """A time constant as a table shows it: that of a mode that grows, which is stored as negative, says so."""
+    return f"grows {even(-value, digits)}" if value < 0 else even(value, digits)
+
+
 def steps(value: float, step_duration: float | None = None) -> str:
     """A time in steps, and in ms where the length of a step is known."""
     text = f"{number(value, 3)} steps"

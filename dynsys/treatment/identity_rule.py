@@ -14,6 +14,8 @@ from dynsys.types import Array
 
 MOST = 4
 """Sequences on which the transfer is measured."""
+LEAST_SHARE = 0.1
+"""Of the units that keep what they hold, below which the change is not worth proposing."""
 
 
 def identity_relu(patient: Patient) -> Remedy | str:
@@ -27,8 +29,11 @@ def identity_relu(patient: Patient) -> Remedy | str:
     lag = min(patient.task_lag, patient.task.length)
     inputs = patient.task.inputs[:lag, :MOST]
     predicted = _kept(cell.W, inputs)
-    if predicted == 0:
-        return Skipped("identity and ReLU: no unit would stay positive under these inputs, so nothing would be kept")
+    if predicted < LEAST_SHARE:
+        return Skipped(
+            f"identity and ReLU: {100 * predicted:.2g} % of the units would stay positive under these inputs "
+            f"(threshold {100 * LEAST_SHARE:g} %): next to nothing would be kept"
+        )
     n = cell.hidden_size
     irnn = dataclasses.replace(cell, U=np.eye(n), b=np.zeros((n, 1)), activation="relu")
     changed = patient.with_cells([irnn])

@@ -9,6 +9,7 @@ import numpy as np
 
 from dynsys.composed_maps import Stacked
 from dynsys.loaders.recurrent import cells_package
+from dynsys.log_slopes import LOG_SLOPES
 from dynsys.maps import Map
 from dynsys.orbits import orbit_columns
 from dynsys.types import Array
@@ -125,6 +126,4 @@ def _heard(cell: Any, letter: str, a: Array, function: str, names: tuple[str, ..
 
 def log_slope(a: Array, function: str) -> Array:
     """log s'(a) of tanh or the logistic function, to full accuracy where s saturates."""
-    if function == "tanh":
-        return np.asarray(2 * (np.log(2.0) - np.abs(a) - np.log1p(np.exp(-2 * np.abs(a)))))
-    return np.asarray(-np.abs(a) - 2 * np.log1p(np.exp(-np.abs(a))))
+    return np.asarray(LOG_SLOPES[function](a))

@@ -6,11 +6,14 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
+from dynsys.read_only import read_only
+
 if TYPE_CHECKING:
     from dynsys.treatment.sum_rule import Budget
 
 
 @final
+@read_only
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Remedy:
     """One change, tried on a copy of the network.
@@ -43,9 +46,9 @@ class Remedy:
 
     @property
     def agrees(self) -> bool:
-        """Whether the prediction held: within the tolerance, or below the bound."""
+        """Whether the prediction held: within the tolerance, or below the bound. Never where one is not finite."""
         if not (math.isfinite(self.after) and math.isfinite(self.predicted)):
-            return self.after == self.predicted
+            return False
         if self.tolerance == 0:
             return self.after <= self.predicted + 1e-9
         return abs(self.after - self.predicted) <= self.tolerance

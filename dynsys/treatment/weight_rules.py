@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dynsys.gradients import gradient_spectrum
+from dynsys.log_slopes import LOG_SLOPES
 from dynsys.maps import Map
 from dynsys.orbits import orbit_columns
 from dynsys.treatment.patient import Patient
@@ -29,16 +30,26 @@ def orthogonal(patient: Patient) -> Remedy | str:
         return Skipped(
             "recurrent matrix: the network is gated or has several layers; orthogonal weights are for plain ones"
         )
+    n = cell.U.shape[0]
+    if n == 1:
+        return Skipped("recurrent matrix: of one unit, for which orthogonal leaves nothing but +1 and -1")
     memory = forgets(patient)
     if isinstance(memory, str):
         return memory
     largest = float(patient.lyapunov.exponents[0])
-    u, _, vt = np.linalg.svd(cell.U)
+    u, s, vt = np.linalg.svd(cell.U)
+    rank = int((s > n * np.finfo(np.float64).eps * s[0]).sum())
+    if rank < n:
+        return Skipped(f"recurrent matrix: U has rank {rank} of {n}, so its nearest orthogonal matrix is not unique")
     changed = patient.with_cells([dataclasses.replace(cell, U=u @ vt)])
-    n = cell.U.shape[0]
-    after = changed.exponents(n, patient.seed)
     before = _mean_log_slope(patient, cell) + float(np.linalg.slogdet(cell.U)[1]) / n
     predicted = _mean_log_slope(changed, changed.cells[0] if changed.cells else cell)
+    if not (math.isfinite(before) and math.isfinite(predicted)):
+        return Skipped(
+            "recurrent matrix: units at rest destroy directions, which orthogonal weights do not change: the mean "
+            "exponent is minus infinity with them too"
+        )
+    after = changed.exponents(n, patient.seed)
     measured = float(np.mean(after.exponents))
     return Remedy(
         id="orthogonal-weights",
@@ -174,7 +185,7 @@ def _mean_log_slope(patient: Patient, cell: Any) -> float:
     a = a[min(500, steps // 4) :]
     if cell.activation == "relu":
         return 0.0 if (a > 0).all() else -math.inf
-    return float(np.mean(2 * (math.log(2) - np.abs(a) - np.log1p(np.exp(-2 * np.abs(a))))))
+    return float(np.mean(LOG_SLOPES[cell.activation](a)))
 
 
 def _drive(patient: Patient, cell: Any) -> float:

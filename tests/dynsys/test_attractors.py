@@ -67,6 +67,22 @@ def test_henon_is_chaotic_and_the_rest_runs_off() -> None:
     assert (found.ends[found.ends < 0] == -2).all()
 
 
+@pytest.mark.parametrize("gain", [1.004, 1.005, 1.01])
+def test_orbits_that_leave_slowly_are_said_to_leave(gain: float) -> None:
+    """x' = 0.98 x, y' = gain y passes 10^8 only after some ln(10^8) / ln(gain) steps, up to 5000 here, but it does."""
+    found = met(cells.Elman(U=np.diag([0.98, gain]), activation="identity"), n_starts=64, steps=600)
+    assert found.kinds == ()
+    assert found.unbounded == 1.0
+
+
+def test_exponents_are_shown_with_their_errors_where_they_have_one() -> None:
+    """That of a stable point is the logarithm of its multiplier; that of chaos is measured."""
+    henon = met(plane(lambda x: [1 - 1.4 * x[0] ** 2 + x[1], 0.3 * x[0]], -0.5, 0.5), n_starts=16, steps=300)
+    value, error = henon[0].exponents[0], henon[0].exponent_errors[0]
+    assert f"{value:.4g} +- {error:.1g}" in str(henon)
+    assert "+-" not in str(met(cells.Elman(U=[[0.5]]), n_starts=8))
+
+
 def test_delayed_logistic_is_chaotic_at_2_27_and_a_circle_at_2_05() -> None:
     def delayed(r: float) -> dynsys.Map:
         return plane(lambda x: [r * x[0] * (1 - x[1]), x[0]], 0.3, 0.6)

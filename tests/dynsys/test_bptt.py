@@ -11,7 +11,8 @@ import pytest
 
 import cells
 import dynsys
-from dynsys.errors import InputError, ShapeError
+from dynsys.errors import AnalysisError, InputError, ShapeError
+from dynsys.jsonable import dumps
 
 T, BATCH, N, M, R = 7, 3, 4, 2, 5
 CHOICES = list(itertools.product(["cross-entropy", "squared"], ["all", "last"], ["mean", "sum"]))
@@ -204,3 +205,49 @@ def test_mistakes_are_named(arguments: dict[str, Any], error: type[Exception]) -
     }
     with pytest.raises(error):
         dynsys.bptt(cells.Elman.random(N, M), **(good | arguments))
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "words"),
+    [
+        ({"inputs": np.zeros((0, BATCH, M))}, InputError, "T = 0"),
+        ({"lags": -3}, InputError, "`lags`"),
+        ({"lags": 1.5}, InputError, "`lags`"),
+        ({"readout": np.ones((R, N + 1))}, ShapeError, r"V must be \(r, 4\)"),
+        ({"readout": np.full((R, N), np.nan)}, InputError, "readout V"),
+        ({"readout": (np.ones((R, N)), np.full(R, np.inf))}, InputError, "readout c"),
+        ({"targets": np.full((T, BATCH), np.nan)}, InputError, "`targets`"),
+        ({"targets": np.full((T, BATCH), np.inf)}, InputError, "`targets`"),
+        ({"targets": np.full((T, BATCH, R), np.nan), "loss": "squared"}, InputError, "`targets`"),
+        ({"readout": lambda h: np.nan * h}, AnalysisError, "loss is nan"),
+    ],
+)
+def test_what_has_no_gradient_is_refused(changed: dict[str, Any], error: type[Exception], words: str) -> None:
+    inputs, targets = task("cross-entropy", "all")
+    usual = {"readout": np.ones((R, N)), "inputs": inputs, "targets": targets % N, "loss": "cross-entropy"}
+    with pytest.raises(error, match=words):
+        dynsys.bptt(cells.Elman.random(N, M), **(usual | changed))
+
+
+@pytest.mark.parametrize(("steps", "words"), [(2000, "step 1749 of 2000"), (1000, "loss is inf")])
+def test_what_leaves_floating_point_is_said_once(steps: int, words: str) -> None:
+    """x' = 1.5 x + 1: x_t = 2 (1.5^t - 1) passes the largest double at t = 1749; its square at t = 874."""
+    assert 1.5**1748 * 2 < np.finfo(float).max < 2 * (1.5**1748 * 1.5)
+    f = cells.Elman(U=[[1.5]], W=[[1.0]], activation="identity")
+    with pytest.raises(AnalysisError, match=words):
+        dynsys.bptt(f, [[1.0]], np.ones((steps, 1)), np.zeros((steps, 1)), "squared")
+
+
+def test_gradients_print_in_a_few_lines_and_are_json() -> None:
+    inputs, targets = task("squared", "all")
+    found = dynsys.bptt(cells.GRU.random(N, M), np.ones((R, N)), inputs, targets, "squared")
+    lines = str(found).splitlines()
+    assert repr(found) == str(found)
+    assert lines[0].startswith(f"loss {found.loss:.6g} over {T} steps, {BATCH} sequences")
+    named = [*found.parameters, "readout V", "readout c", "start"]
+    assert [line.split("  ")[0] for line in lines[1:-1]] == named
+    size = np.linalg.norm(found.parameters["U_h"])
+    assert lines[1 + named.index("U_h")].endswith(f"|gradient| {size:.4g}")
+    assert "95 % of the gradient" in lines[-1]
+    assert set(found.to_dict()) == {"loss", "parameters", "readout", "start", "log_norms", "lags"}
+    assert f'"loss": {found.loss!r}' in dumps(found)

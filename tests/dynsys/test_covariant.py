@@ -163,7 +163,7 @@ def test_large_maps_and_clocks_go_step_by_step() -> None:
     ("settings", "error", "words"),
     [
         ({"steps": 0}, InputError, "steps"),
-        ({"k": 3}, InputError, "between 1 and the state size 2"),
+        ({"k": 3}, InputError, "`k` must be a whole number from 1 to 2"),
         ({"inputs": np.zeros((10, 0))}, InputError, "discard"),
         ({"start": np.zeros((2, 2))}, ShapeError, "one orbit"),
     ],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
 import mpmath
 import numpy as np
 import pytest
+from scipy.linalg import block_diag
 from scipy.special import log_expit
 
 import cells
@@ -68,15 +70,21 @@ def product_of(matrices: np.ndarray) -> tuple[Any, np.ndarray]:
     return dynsys.as_map(step, n, n * n), matrices.reshape(len(matrices), n * n)
 
 
-def exact_log_singular_values(jacobians: np.ndarray, digits: int) -> np.ndarray:
-    """log singular values of J_T ... J_1, from the product formed in many digits; exact zeros become -inf."""
+def exact_decomposition(jacobians: np.ndarray, digits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """log singular values, left and right vectors of J_T ... J_1 formed in many digits; exact zeros become -inf."""
     with mpmath.workdps(digits):
         product = mpmath.eye(jacobians.shape[-1])
         for jacobian in jacobians:
             product = mpmath.matrix(jacobian.tolist()) * product
-        values = sorted(mpmath.svd_r(product, compute_uv=False), reverse=True)
+        u, values, vt = mpmath.svd_r(product)
         tiny = values[0] * mpmath.mpf(10) ** (-digits // 2)
-        return np.array([float(mpmath.log(v)) if v > tiny else -math.inf for v in values])
+        logs = np.array([float(mpmath.log(v)) if v > tiny else -math.inf for v in values])
+        return logs, np.array(u.tolist(), dtype=float), np.array(vt.T.tolist(), dtype=float)
+
+
+def exact_log_singular_values(jacobians: np.ndarray, digits: int) -> np.ndarray:
+    """log singular values of J_T ... J_1, from the product formed in many digits; exact zeros become -inf."""
+    return exact_decomposition(jacobians, digits)[0]
 
 
 def random_network(seed: int, n: int, lag: int) -> tuple[cells.Elman, np.ndarray, np.ndarray]:
@@ -234,6 +242,114 @@ def test_linear_map_has_the_singular_values_of_the_matrix_power() -> None:
         np.testing.assert_allclose(values, np.log(np.linalg.svd(power, compute_uv=False)), atol=1e-9)
 
 
+# Groups of units that do not touch
+
+
+def rotation(gain: float, angle: float) -> np.ndarray:
+    """gain times a rotation of the plane: both singular values of its power t are gain^t."""
+    return gain * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([0, 1, 2])))
+def test_uncoupled_rotations_keep_their_gains_in_any_order(order: tuple[int, ...]) -> None:
+    """sigma = s^t, twice for each block, however the blocks are sorted and the units numbered; vectors stay inside."""
+    gains = [0.2, 0.5, 0.9]
+    U = block_diag(*(rotation(gains[i], i + 1.0) for i in order))
+    shuffled = np.random.default_rng(0).permutation(6)
+    lags = [1, 80, 300]
+    result = dynsys.gradient_spectrum(linear(U[shuffled][:, shuffled]), np.ones(6), None, lags, vectors=6)
+    wanted = np.outer(lags, np.log(np.repeat([0.9, 0.5, 0.2], 2)))
+    np.testing.assert_allclose(result.log_singular_values, wanted, rtol=0, atol=1e-10)
+    assert result.trusted.tolist() == [6, 6, 6]
+    block_of = np.array([gains[order[unit // 2]] for unit in shuffled])
+    for side in (result.left_vectors, result.right_vectors):
+        assert side is not None
+        np.testing.assert_allclose(side[0].swapaxes(1, 2) @ side[0], [np.eye(6)] * 3, atol=1e-12)
+        for vector, gain in zip(side[0, 1].T, np.repeat([0.9, 0.5, 0.2], 2), strict=True):
+            assert not vector[block_of != gain].any()
+
+
+def test_diagonal_state_space_model_keeps_its_moduli() -> None:
+    """x' = lambda x with complex lambda in pairs of units: sigma = |lambda|^t, twice each."""
+    cell = cells.DiagonalSSM.random(6, 2, seed=1)
+    moduli = np.abs(np.linalg.eigvals(dynsys.as_map(cell).jacobian(np.zeros(12))))
+    result = dynsys.gradient_spectrum(cell, lags=[80])
+    np.testing.assert_allclose(result.log_singular_values[0], 80 * -np.sort(-np.log(moduli)), rtol=0, atol=1e-10)
+    assert result.trusted.tolist() == [12]
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_lstm_without_recurrence_in_closed_form(turn: int) -> None:
+    """d(h, c)_t / d(h, c)_0 of one unit is (o tanh'(c), 1)^T f^t (0, 1): log sigma = t log f + log|(o tanh'(c), 1)|."""
+    biases = np.linspace(-3.0, 4.0, 6)[::turn]
+    zero, none = np.zeros((6, 6)), np.zeros((6, 1))
+    weights = {f"{kind}_{gate}": zero if kind == "U" else none for kind in "UW" for gate in "ifog"}
+    cell = cells.LSTM(**weights, b_f=biases)
+    result = dynsys.gradient_spectrum(cell, np.concatenate([np.zeros(6), np.ones(6)]), lags=[100])
+    slope = 0.5 / np.cosh(np.exp(100 * log_expit(biases))) ** 2
+    wanted = 100 * log_expit(biases) + 0.5 * np.log1p(slope**2)
+    np.testing.assert_allclose(result.log_singular_values[0, :6], -np.sort(-wanted), rtol=0, atol=1e-10)
+    assert np.isneginf(result.log_singular_values[0, 6:]).all()
+    assert result.trusted.tolist() == [12]
+
+
+@pytest.mark.parametrize("sizes", [(26, 26), (50, 6)])
+def test_modules_that_do_not_touch_have_the_values_and_vectors_of_each_alone(sizes: tuple[int, int]) -> None:
+    """Two tanh networks side by side: the union of their spectra, whichever is first, vectors with zeros beside."""
+    generator = np.random.default_rng(0)
+    blocks = [
+        gain * generator.standard_normal((n, n)) / math.sqrt(n) for gain, n in zip((1.4, 3.0), sizes, strict=True)
+    ]
+    n, lags = sum(sizes), [10, 60]
+    start = generator.uniform(-0.5, 0.5, n)
+    parts = np.split(np.arange(n), [sizes[0]])
+    alone = [
+        dynsys.gradient_spectrum(cells.Elman(U=U), start[at], lags=lags) for U, at in zip(blocks, parts, strict=True)
+    ]
+    wanted = -np.sort(-np.concatenate([one.log_singular_values for one in alone], axis=1), axis=1)
+    together = dynsys.gradient_spectrum(cells.Elman(U=block_diag(*blocks)), start, lags=lags, vectors=1)
+    np.testing.assert_allclose(together.log_singular_values, wanted, rtol=0, atol=1e-8)
+    assert together.trusted.tolist() == [n, n]
+    assert together.left_vectors is not None
+    assert together.right_vectors is not None
+    weak = parts[int(np.argmin([one.log_singular_values[1, 0] for one in alone]))]
+    assert not together.left_vectors[0, 1, weak].any()
+    assert not together.right_vectors[0, 1, weak].any()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_uncoupled_groups_that_swap_their_order_and_die(seed: int) -> None:
+    """Groups of 1 to 3 units, numbered at random, random rates that change half way, a unit off now and then: exact,
+    values and vectors, against many digits."""
+    generator = np.random.default_rng(seed)
+    label = np.array([0, 1, 1, 2, 2, 2])[generator.permutation(6)]
+    rates = generator.uniform(-6.0, 2.0, (2, 3))[:, label]
+    matrices = generator.standard_normal((60, 6, 6)) * (label[:, np.newaxis] == label)
+    matrices *= np.exp(np.repeat(rates, 30, axis=0))[:, :, np.newaxis]
+    if seed % 2:
+        matrices[generator.integers(60, size=2), generator.integers(6, size=2)] = 0.0
+    f, entries = product_of(matrices)
+    result = dynsys.gradient_spectrum(f, np.zeros(6), entries, lags=[60], vectors=6)
+    exact, left, right = exact_decomposition(matrices, 700)
+    np.testing.assert_allclose(result.log_singular_values[0], exact, rtol=0, atol=1e-9)
+    assert result.trusted.tolist() == [6]
+    assert result.lost.tolist() == [np.isneginf(exact).sum()]
+    for side, true in ((result.left_vectors, left), (result.right_vectors, right)):
+        assert side is not None
+        alive = np.isfinite(exact)
+        np.testing.assert_allclose(np.abs((side[0, 0] * true).sum(axis=0))[alive], 1.0, atol=1e-9)
+        assert np.isnan(side[0, 0][:, ~alive]).all()
+
+
+def test_a_singular_group_loses_its_own_rank_alone() -> None:
+    """A block of rank 1 beside a block that decays to e^-1000: the map tells of one lost dimension, not whose it is."""
+    U = block_diag([[1.0, 2.0], [0.5, 1.0]], rotation(math.exp(-5), 1.0))
+    result = dynsys.gradient_spectrum(linear(U), np.ones(4), lags=[200])
+    grown = 199 * math.log(2) + math.log(2.5)  # (u v^T)^t = 2^(t - 1) u v^T with |u| |v| = 2.5
+    np.testing.assert_allclose(result.log_singular_values[0], [grown, -1000, -1000, -np.inf], rtol=0, atol=1e-9)
+    assert result.lost.tolist() == [1]
+
+
 # Exact zeros
 
 
@@ -371,9 +487,16 @@ def test_values_do_not_depend_on_which_lags_are_asked_for_nor_on_the_seed() -> N
         ({"lags": [3, 3]}, "increasing"),
         ({"lags": [0, 3]}, "increasing"),
         ({"lags": []}, "increasing"),
-        ({"lags": [1.5, 3]}, "integers"),
-        ({"lags": [3], "k": 0}, "between 1 and"),
-        ({"lags": [3], "k": 4}, "between 1 and"),
+        ({"lags": [1.5, 3]}, "whole numbers"),
+        ({"lags": "abc"}, "whole numbers"),
+        ({"lags": [None]}, "whole numbers"),
+        ({"lags": [math.nan]}, "whole numbers"),
+        ({"lags": [[1, 2]]}, "whole numbers"),
+        ({"lags": 3}, "whole numbers"),
+        ({"lags": [3], "k": 0}, "from 1 to 3"),
+        ({"lags": [3], "k": 4}, "from 1 to 3"),
+        ({"lags": [3], "k": 2.5}, "from 1 to 3"),
+        ({"lags": [3], "vectors": 1.5}, "from 0 to 3"),
         ({"lags": [5], "inputs": np.zeros((4, 2))}, "4 steps"),
         ({"lags": [5], "start": np.zeros(5)}, "3"),
     ],
@@ -394,12 +517,7 @@ def test_a_runaway_orbit_is_an_error_and_no_warning() -> None:
 def test_singular_vectors_of_a_long_product(seed: int, lag: int) -> None:
     """n = 6 against the SVD in many digits: the leading vectors, up to the sign of each pair, at every lag."""
     cell, inputs, jacobians = random_network(seed, 6, lag)
-    with mpmath.workdps(700):
-        product = mpmath.eye(6)
-        for jacobian in jacobians:
-            product = mpmath.matrix(jacobian.tolist()) * product
-        u, _, vt = mpmath.svd_r(product)
-        left, right = (np.array(m.tolist(), dtype=float) for m in (u, vt.T))
+    _, left, right = exact_decomposition(jacobians, 700)
     result = dynsys.gradient_spectrum(cell, inputs=inputs, lags=[lag], vectors=6)
     assert result.left_vectors is not None
     assert result.right_vectors is not None
@@ -438,6 +556,66 @@ def test_the_horizon_has_a_range_over_starts() -> None:
     assert result.horizon_range[0] in (0, 1, 2)
 
 
+def test_one_dead_start_among_several_does_not_hide_the_others() -> None:
+    """h' = relu(0.9 h): 0.9^t from the positive quadrant, nothing at all from the negative one."""
+    lags = [1, 2, 5, 10, 20]
+    starts = np.array([[1.0, 1.0]] * 7 + [[-1.0, -1.0]])
+    result = dynsys.gradient_spectrum(cells.Elman(U=0.9 * np.eye(2), activation="relu"), starts, None, lags)
+    gain = np.outer(lags, [math.log(0.9)] * 2)
+    np.testing.assert_allclose(result.log_singular_values, gain, rtol=1e-12)
+    assert np.isneginf(result.by_start[7]).all()
+    assert result.horizon is None
+    assert result.horizon_range == (0, None)
+    assert [note[:11] for note in result.notes] == ["1 of 8 star"] * 2
+    assert "median over 8 starts: 0 to beyond" in str(result)
+    np.testing.assert_allclose(result.isometry["log_condition"], 0, atol=1e-12)
+    np.testing.assert_allclose(result.isometry["log_mean_square"], 2 * gain[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(result.isometry["near_one"], [7 / 8] * 3 + [0, 0])  # 0.9^10 is below 1/e
+
+
+def test_where_every_start_is_dead_everything_is_lost() -> None:
+    result = dynsys.gradient_spectrum(cells.Elman(U=np.eye(2), activation="relu"), -np.ones((3, 2)), lags=[1, 4])
+    assert np.isneginf(result.log_singular_values).all()
+    assert (result.horizon, result.horizon_range) == (0, (0, 0))
+    assert np.isposinf(result.isometry["log_condition"]).all()
+    assert np.isneginf(result.isometry["log_mean_square"]).all()
+
+
+def test_the_horizon_of_several_starts_is_the_median() -> None:
+    """x' = x^2: the gain over t steps, 2^t x^(2^t - 1), falls below 1/100 the sooner the smaller x is."""
+    f = dynsys.as_map(lambda x: x**2, 1)
+    starts, lags = np.array([[0.004], [0.2], [0.4], [0.7], [0.9]]), list(range(1, 9))
+    each = [max([t for t in lags if 2.0**t * x ** (2**t - 1) >= 0.01], default=0) for x in starts[:, 0]]
+    assert each == sorted(set(each))
+    result = dynsys.gradient_spectrum(f, starts, lags=lags)
+    assert result.horizon == each[2]
+    assert result.horizon_range == (each[0], each[-1])
+    assert dynsys.gradient_spectrum(f, starts[:4], lags=lags).horizon == each[1]
+
+
+def test_isometry_needs_all_values() -> None:
+    result = dynsys.gradient_spectrum(linear(np.diag([1.0, 1.0, 0.1])), lags=[5], k=2)
+    with pytest.raises(InputError, match="all 3 singular values, only 2"):
+        _ = result.isometry
+
+
 def test_more_vectors_than_variables_are_refused() -> None:
     with pytest.raises(InputError, match="vectors"):
         dynsys.gradient_spectrum(linear(np.eye(2)), lags=[1], vectors=3)
+
+
+def test_groups_of_one_size_that_lose_different_ranks() -> None:
+    """Pairs of ReLU units, both on, both off, one off, both on: 0, 2, 1 and 0 lost; the rest as each pair alone."""
+    pair = np.array([[1.0, 0.5], [0.2, 1.0]])
+    starts = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [2.0, 1.0]])
+    lags = [1, 3, 40]
+    whole = dynsys.gradient_spectrum(
+        cells.Elman(U=block_diag(*[pair] * 4), activation="relu"), starts.ravel(), None, lags, vectors=8
+    )
+    each = dynsys.gradient_spectrum(cells.Elman(U=pair, activation="relu"), starts, None, lags)
+    wanted = -np.sort(-each.by_start.swapaxes(0, 1).reshape(3, 8), axis=1)
+    np.testing.assert_allclose(whole.log_singular_values, wanted, rtol=0, atol=1e-11)
+    assert whole.lost.tolist() == [3, 3, 3]
+    assert whole.trusted.tolist() == [8, 8, 8]
+    assert whole.right_vectors is not None
+    assert np.isnan(whole.right_vectors[0]).all(axis=1).sum(axis=1).tolist() == [3, 3, 3]

@@ -183,6 +183,113 @@ def test_weight_normalisation_is_worked_out(legacy: bool, name: str, dim: int | 
     np.testing.assert_allclose(states, expected, rtol=0, atol=1e-12)
 
 
+class Skewed(nn.Module):
+    """A parametrization of somebody's own, with no name that a file could tell."""
+
+    def forward(self, w: Any) -> Any:
+        return w.triu(1) - w.triu(1).T
+
+
+def _symmetric(module: Any, name: str) -> Any:
+    nn.utils.parametrize.register_parametrization(module, name, Skewed())
+    return module
+
+
+ORTHOGONAL = {
+    kind: lambda module, name, kind=kind: nn.utils.parametrizations.orthogonal(module, name, orthogonal_map=kind)
+    for kind in ("matrix_exp", "cayley", "householder")
+}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "wrapped",
+    [*ORTHOGONAL.values(), nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm, _symmetric],
+)
+@pytest.mark.parametrize("inside", [True, False])
+def test_parametrised_modules_are_read_as_they_run(wrapped: Callable[..., Any], training: bool, inside: bool) -> None:
+    """States are PyTorch's own in evaluation, and nothing of the module moves, no buffer of a spectral norm."""
+    module = wrapped(_module("tanh"), "weight_hh_l0").train(training)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            noise = 0.1 * torch.randn_like(parameter)
+            parameter.add_(noise - torch.diag(noise.diag()) if noise.shape == (HIDDEN, HIDDEN) else noise)
+    given = nn.ModuleDict({"rnn": module, "head": nn.Linear(HIDDEN, 2, dtype=torch.float64)}) if inside else module
+    before = {name: value.clone() for name, value in given.state_dict().items()}
+    f = dynsys.as_map(given)
+    after = given.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert module.training == training
+    inputs = np.random.default_rng(4).normal(size=(STEPS, 1, INPUTS))
+    with torch.no_grad():
+        expected = module.eval()(torch.tensor(inputs))[0].numpy()
+    np.testing.assert_allclose(dynsys.simulate(f, np.zeros((1, HIDDEN)), inputs)[1:], expected, rtol=0, atol=1e-14)
+    if wrapped in ORTHOGONAL.values():
+        U = f.parameters["U"]
+        np.testing.assert_allclose(U @ U.T, np.eye(HIDDEN), atol=1e-13)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_file_that_does_not_say_its_parametrization_is_refused(tmp_path: Path, bidirectional: bool) -> None:
+    """matrix_exp and cayley keep the same arrays for different weights: a file of them says neither."""
+    path, read = tmp_path / "a.pt", dynsys.bidirectional if bidirectional else load
+    network = nn.ModuleDict({"rnn": nn.RNN(3, 4, bidirectional=bidirectional, bias=False)})
+    nn.utils.parametrizations.orthogonal(network["rnn"], "weight_hh_l0")
+    torch.save(network.state_dict(), path)
+    with pytest.raises(LoadError, match=r"rnn\.weight_hh_l0 is stored as .*remove_.*\(module\.rnn, 'weight"):
+        read(path)
+    nn.utils.parametrize.remove_parametrizations(network["rnn"], "weight_hh_l0")
+    torch.save(network.state_dict(), path)
+    read(path)
+
+
+def test_an_orthogonal_matrix_of_another_module_is_in_nobodys_way(tmp_path: Path) -> None:
+    network = nn.ModuleDict({"a": nn.GRU(2, 3), "b": nn.RNN(2, 3)})
+    nn.utils.parametrizations.orthogonal(network["b"], "weight_hh_l0")
+    torch.save(network.state_dict(), tmp_path / "a.pt")
+    assert load(tmp_path / "a.pt", module="a").state_size == 3
+    with pytest.raises(LoadError, match=r"b\.weight_hh_l0 is stored as"):
+        load(tmp_path / "a.pt", module="b")
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_spectral_normalisation_is_worked_out_of_a_file(tmp_path: Path, legacy: bool) -> None:
+    module = _module("GRU")
+    normalise = nn.utils.spectral_norm if legacy else nn.utils.parametrizations.spectral_norm
+    normalise(module, "weight_hh_l0")
+    inputs = np.random.default_rng(4).normal(size=(STEPS, 1, INPUTS))
+    with torch.no_grad():
+        module(torch.tensor(inputs))
+        torch.save(module.state_dict(), tmp_path / "a.pt")
+        expected = module.eval()(torch.tensor(inputs))[0].numpy()
+    f = load(tmp_path / "a.pt")
+    np.testing.assert_allclose(dynsys.simulate(f, np.zeros((1, HIDDEN)), inputs)[1:], expected, rtol=0, atol=1e-12)
+    assert any("spectrally normalised" in note for note in f.notes)
+
+
+def test_pruned_weights_are_worked_out_of_a_file(tmp_path: Path) -> None:
+    from torch.nn.utils import prune
+
+    module = prune.random_unstructured(_module("LSTM"), "weight_hh_l0", 0.5)
+    torch.save(module.state_dict(), tmp_path / "a.pt")
+    f = load(tmp_path / "a.pt")
+    U = np.concatenate([f.parameters[f"U_{gate}"] for gate in "ifgo"])
+    np.testing.assert_array_equal(U, module.weight_hh_l0.detach().numpy())
+    assert (U == 0).mean() == 0.5
+
+
+@pytest.mark.parametrize("broken", ["weight_hh_l0_u", "weight_hh_l0_mask"])
+def test_parts_that_do_not_fit_are_refused(tmp_path: Path, broken: str) -> None:
+    from torch.nn.utils import prune
+
+    wrap = nn.utils.spectral_norm if broken.endswith("_u") else lambda m, n: prune.random_unstructured(m, n, 0.5)
+    arrays = dict(wrap(_module("tanh"), "weight_hh_l0").state_dict())
+    arrays[broken] = arrays[broken][1:]
+    torch.save(arrays, tmp_path / "a.pt")
+    with pytest.raises(LoadError, match="do not fit"):
+        load(tmp_path / "a.pt")
+
+
 @pytest.mark.parametrize(
     ("module", "words"),
     [

@@ -13,6 +13,7 @@ from scipy.special import digamma, log_expit, polygamma
 import cells
 import dynsys
 from dynsys.errors import AnalysisError, InputError
+from dynsys.lyapunov_averages import batch_means_error
 
 
 def linear(U: Any) -> cells.Elman:
@@ -89,6 +90,36 @@ def test_sum_of_exponents_of_a_large_driven_tanh_network(gain: float) -> None:
     wanted = log_det(cell.U) + log_sech_squared(before).sum(axis=1).mean()
     assert result.exponents.sum() == pytest.approx(wanted, abs=1e-10 * np.abs(result.exponents).sum())
     assert (result.qr_interval > 1) == (gain < 2)
+
+
+@pytest.mark.parametrize(("n", "gain"), [(16, 5.0), (64, 10.0), (128, 10.0), (150, 10.0)])
+def test_exponents_of_saturated_networks_are_not_cut_off_at_rounding(n: int, gain: float) -> None:
+    """One step spans up to 70 nats, far below rounding of the largest, and every exponent still counts.
+
+    Whole rows are small where units are saturated, which triangular decompositions leave to relative accuracy.
+    """
+    cell = cells.Elman.random(n, 0, gain=gain, seed=0)
+    start = np.random.default_rng(1).uniform(-0.5, 0.5, n)
+    result = dynsys.lyapunov_spectrum(cell, start, steps=60, discard=20)
+    before = dynsys.simulate(cell, start, steps=80)[20:-1] @ cell.U.T
+    wanted = log_det(cell.U) + log_sech_squared(before).sum(axis=1).mean()
+    assert result.exponents.sum() == pytest.approx(wanted, abs=1e-10 * np.abs(result.exponents).sum())
+    assert result.residual is not None
+    assert result.residual < 1e-10 * np.abs(result.exponents).sum()
+    assert not any("below rounding" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("kind", [cells.GRU, cells.GRUResetAfter, cells.MGU])
+def test_bursts_of_input_are_taken_in_step_by_step(kind: Any) -> None:
+    """Calm stretches with QRs far apart, then inputs that saturate the gates: 40 nats within one step."""
+    generator = np.random.default_rng(0)
+    inputs = 20 * generator.standard_normal((400, 3)) * (np.arange(400) % 50 == 20)[:, np.newaxis]
+    f = dynsys.as_map(kind.random(24, 3, gain=1.0, seed=2))
+    result = dynsys.lyapunov_spectrum(f, np.full(24, 0.1), inputs=inputs, discard=50)
+    states = dynsys.simulate(f, np.full(24, 0.1), inputs=inputs)[50:-1]
+    wanted = np.linalg.slogdet(f.jacobian(states, inputs[50:]))[1].mean()
+    assert result.qr_interval > 1
+    assert result.exponents.sum() == pytest.approx(wanted, abs=1e-10 * np.abs(result.exponents).sum())
 
 
 def test_sum_of_exponents_of_a_large_lstm_and_gru() -> None:
@@ -171,9 +202,36 @@ def test_linear_map_along_an_orbit_has_the_logs_of_its_eigenvalues() -> None:
     """The same by the QR recursion, which a moving orbit needs. Real, well separated eigenvalues converge fast."""
     P = np.array([[1.0, 0.4, -0.2], [0.1, 1.0, 0.3], [0.5, -0.3, 1.0]])
     U = P @ np.diag([1.01, 0.7, -0.3]) @ np.linalg.inv(P)
-    result = dynsys.lyapunov_spectrum(linear(U), P[:, 0], steps=400, discard=100)
+    moving = dynsys.drive(cells.Elman(U=U, W=np.ones((3, 1)), activation="identity"), [[0.1], [-0.2]])
+    result = dynsys.lyapunov_spectrum(moving, P[:, 0], steps=400, discard=100)
     assert "QR" in result.method
     np.testing.assert_allclose(result.exponents, np.log([1.01, 0.7, 0.3]), atol=1e-10)
+
+
+@pytest.mark.parametrize("start", [None, np.full(6, 0.3)])
+def test_a_linear_map_has_exponents_though_its_orbit_runs_off(start: np.ndarray | None) -> None:
+    Q = np.linalg.qr(np.random.default_rng(1).standard_normal((6, 6)))[0]
+    result = dynsys.lyapunov_spectrum(linear(1.5 * Q), start)
+    np.testing.assert_allclose(result.exponents, math.log(1.5), atol=1e-13)
+    assert "linear" in result.method
+    assert result.trusted == 6
+
+
+def test_jordan_blocks_have_the_logarithm_of_their_eigenvalue_within_the_error() -> None:
+    """Growth along an orbit is t 0.9^t: an average over time would be off by log t / t."""
+    P = np.random.default_rng(0).standard_normal((2, 2))
+    for change in (np.eye(2), P):
+        U = change @ np.array([[0.9, 1.0], [0.0, 0.9]]) @ np.linalg.inv(change)
+        result = dynsys.lyapunov_spectrum(linear(U), [1.0, 1.0])
+        assert (np.abs(result.exponents - math.log(0.9)) <= result.standard_errors).all()
+        assert result.standard_errors.max() < 1e-5
+
+
+def test_an_unstable_origin_whose_orbits_run_off_is_a_fixed_point_all_the_same() -> None:
+    """h' = 1.5 h + h^3 leaves floating point from anywhere but zero, which is the default start."""
+    result = dynsys.lyapunov_spectrum(dynsys.as_map(lambda x: 1.5 * x + x**3, 1))
+    np.testing.assert_allclose(result.exponents, [math.log(1.5)], atol=1e-14)
+    assert any("runs off to infinity" in note for note in result.notes)
 
 
 def test_orthogonal_map_scaled_by_g_has_log_g_n_times() -> None:
@@ -242,6 +300,15 @@ def test_gru_without_recurrent_weights_keeps_with_z_or_one_minus_z(kind: Any, up
     zero, bias = np.zeros((3, 3)), np.array([2.0, 0.5, -1.0])
     result = dynsys.lyapunov_spectrum(kind(U_z=zero, U_r=zero, U_h=zero, b_z=bias, update=update))
     np.testing.assert_allclose(result.exponents, -np.sort(-log_expit(kept * bias)), atol=1e-12)
+
+
+@pytest.mark.parametrize(("side", "kept"), [(1.0, 0.0), (-1.0, -np.inf)])
+def test_inputs_whose_products_overflow_saturate_gates(side: float, kept: float) -> None:
+    """W_z x = +-inf opens z for good (h' = h, exponents 0), or shuts it (h' = tanh(0), -inf), without a warning."""
+    zeros, ones = np.zeros((2, 2)), np.full((2, 1), 10.0)
+    cell = cells.GRU(W_z=side * ones, U_z=zeros, W_r=0 * ones, U_r=zeros, W_h=0 * ones, U_h=zeros)
+    run = dynsys.lyapunov_spectrum(cell, [0.1, 0.2], np.full((30, 1), 1e308), steps=20, discard=10)
+    np.testing.assert_array_equal(run.exponents, [kept, kept])
 
 
 def test_period_three_needs_the_factors_in_the_right_order() -> None:
@@ -420,7 +487,11 @@ def test_the_seed_changes_the_frames_and_not_the_answer() -> None:
     [
         ({"inputs": np.zeros((10, 2)), "steps": 5, "discard": 4}, "10 steps"),
         ({"steps": 0}, "at least|>= 1"),
-        ({"steps": 10, "discard": -1}, ">= 0"),
+        ({"steps": 10, "discard": -1}, "at least 0"),
+        ({"steps": 10.5}, "whole number"),
+        ({"discard": "a"}, "whole number"),
+        ({"k": 2.5}, "whole number"),
+        ({"k": True}, "whole number"),
         ({"k": 0}, "between 1 and"),
         ({"k": 4}, "between 1 and"),
         ({"inputs": np.zeros((10, 3))}, "m = 2"),
@@ -451,3 +522,70 @@ def test_short_runs_are_never_called_chaotic() -> None:
     result = dynsys.lyapunov_spectrum(dynsys.as_map(henon, 2), [0.1, 0.1], steps=2000, discard=100)
     assert result.exponents[0] > 0.3
     assert not result.chaotic
+
+
+# Sequences too short for a limit
+
+
+def slow() -> tuple[cells.LSTM, np.ndarray]:
+    """Gates half open for long: time constants of hundreds of steps, on sequences of 60."""
+    cell = cells.LSTM.random(10, 2, gain=1.0, seed=0)
+    cell = dataclasses.replace(cell, b_f=np.full(10, 5.0))
+    return cell, np.random.default_rng(0).standard_normal((60, 7, 2))
+
+
+def test_short_sequences_have_finite_time_exponents_and_say_so() -> None:
+    """Log singular values of the whole transfer over the steps, from the own start; they add up to log|det| exactly."""
+    cell, inputs = slow()
+    result = dynsys.lyapunov_spectrum(cell, None, inputs)
+    assert result.method.startswith("finite-time exponents: 60 steps")
+    assert (result.steps, result.discard, result.trusted) == (60, 0, 20)
+    f = dynsys.as_map(cell)
+    for b in range(7):
+        states = dynsys.simulate(f, None, inputs[:, b])[:-1]
+        wanted = np.linalg.slogdet(f.jacobian(states, inputs[:, b]))[1].mean()
+        assert result.by_sequence[b].sum() == pytest.approx(wanted, rel=1e-10)
+        product = np.linalg.multi_dot(f.jacobian(states, inputs[:, b])[::-1])
+        assert result.by_sequence[b, 0] == pytest.approx(np.log(np.linalg.norm(product, 2)) / 60, abs=1e-12)
+    np.testing.assert_allclose(result.exponents, result.by_sequence.mean(axis=0))
+    assert result.residual is not None
+    assert result.residual < 1e-10
+    assert not result.chaotic
+
+
+def test_what_is_discarded_or_driven_on_is_the_callers_choice() -> None:
+    """A chosen discard stays, with the label; a drive that is named, such as trials one after the other, has none."""
+    cell, inputs = slow()
+    chosen = dynsys.lyapunov_spectrum(cell, None, inputs, discard=10)
+    assert chosen.method.startswith("finite-time exponents")
+    assert (chosen.steps, chosen.discard) == (50, 10)
+    assert "finite-time" not in dynsys.lyapunov_spectrum(cell, None, inputs, drive="one long sequence").method
+    fast = cells.Elman.random(10, 2, gain=0.5, seed=0)
+    assert "finite-time" not in dynsys.lyapunov_spectrum(fast, None, inputs).method
+
+
+def test_a_direction_lost_in_one_sequence_is_lost_in_the_mean() -> None:
+    cell = cells.Elman(U=0.7 * np.eye(2), W=np.eye(2), activation="relu")
+    inputs = np.ones((400, 2, 2))
+    inputs[:, 1, 1] = -1.0
+    inputs[::2] *= 1.1
+    result = dynsys.lyapunov_spectrum(cell, [0.5, 0.5], inputs, discard=50)
+    assert result.exponents[1] == -np.inf
+    assert (result.halves[:, 1] == -np.inf).all()
+    assert result.spread[1] == 0.0
+    assert result.standard_errors[1] < 1e-12
+
+
+# Standard errors
+
+
+@pytest.mark.parametrize(("rho", "most"), [(0.0, 1.1), (0.4, 1.4), (0.7, 1.8)])
+def test_errors_of_batches_that_go_together_are_of_the_right_size(rho: float, most: float) -> None:
+    """First-order autoregressions of known mean zero: the mean over its error has about unit size."""
+    generator = np.random.default_rng(0)
+    batches = generator.standard_normal((80, 3000))
+    for t in range(1, 80):
+        batches[t] = rho * batches[t - 1] + math.sqrt(1 - rho**2) * batches[t]
+    z = batches[-20:].mean(axis=0) / batch_means_error(batches[-20:])
+    assert 0.9 < np.sqrt(np.mean(z**2)) < most
+    assert np.isinf(batch_means_error(batches[:1])).all()

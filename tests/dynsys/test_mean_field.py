@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -95,7 +97,80 @@ def test_relu_is_critical_at_the_root_of_two() -> None:
     assert dynsys.mean_field(1.2, 0.5, "relu").q == pytest.approx(0.25 / (1 - 0.72), rel=1e-12)
     assert dynsys.mean_field(1.0, 0.5, "relu").mean_exponent == -math.inf
     with pytest.raises(AnalysisError, match="diverges"):
-        dynsys.mean_field(1.5, 0.1, "relu")
+        dynsys.mean_field(1.5, 0.1, "softplus")
+
+
+# The second moment of the slopes: 1 on one half of the units, its square below zero on the other.
+MOMENTS = {"relu": 0.5, "leaky_relu": (1 + 0.01**2) / 2, "identity": 1.0}
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_scale_invariant_activations_have_one_critical_gain(name: str) -> None:
+    """chi = gain^2 E[s'^2] whatever the variance: at chi = 1 (He's gain) without bias every variance is stationary."""
+    gain = 1 / math.sqrt(MOMENTS[name])
+    at, below, above = (dynsys.mean_field(factor * gain, 0.0, name) for factor in (1.0, 0.9, 1.1))
+    assert (at.variance, at.regime, at.chi, at.largest_exponent) == ("kept", "critical", 1.0, 0.0)
+    assert math.isnan(at.q)
+    assert math.isinf(at.time_scale)
+    assert "q is kept as it starts" in str(at)
+    assert at.isometry(4)[0] == 1.0
+    assert (below.variance, below.regime, below.q) == ("settles", "ordered", 0.0)
+    assert (above.variance, above.regime, above.q) == ("diverges", "divergent", math.inf)
+    for theory, factor in ((below, 0.9), (above, 1.1)):
+        assert theory.largest_exponent == pytest.approx(math.log(factor), abs=1e-14)
+    with_bias = [dynsys.mean_field(factor * gain, 0.5, name) for factor in (0.9, 1.0, 1.1)]
+    assert with_bias[0].q == pytest.approx(0.25 / (1 - 0.81), rel=1e-13)
+    assert [t.variance for t in with_bias] == ["settles", "diverges", "diverges"]
+    assert [t.regime for t in with_bias] == ["ordered", "critical", "divergent"]
+    logs = {"relu": -math.inf, "leaky_relu": math.log(0.01) / 2, "identity": 0.0}[name]
+    assert at.mean_exponent == pytest.approx(math.log(gain) - 0.5 + logs, abs=1e-14)
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_closed_forms_are_what_the_quadrature_gives(name: str) -> None:
+    for q in (1e-6, 1.0, 1e6):
+        average = Gaussian(name, q)
+        assert average.mean(lambda s, d: d**2) == pytest.approx(MOMENTS[name], rel=1e-13)
+        assert average.mean(lambda s, d: s**2) == pytest.approx(q * MOMENTS[name], rel=1e-13)
+        theory = dynsys.mean_field(1.0, 0.0, name)
+        assert average.mean_log_slope - 0.5 == pytest.approx(theory.mean_exponent, rel=1e-13)
+
+
+def test_a_drawn_relu_network_keeps_its_variance_at_the_critical_gain() -> None:
+    """x -> U relu(x) with fresh weights, n = 2000: the variance it starts with, within 5 standard errors of a step."""
+    generator, n, gain = np.random.default_rng(0), 2000, math.sqrt(2)
+    for start in (0.01, 9.0):
+        x = math.sqrt(start) * generator.standard_normal(n)
+        after = gain / math.sqrt(n) * generator.standard_normal((n, n)) @ np.maximum(x, 0)
+        # E[relu^4] / E[relu^2]^2 = 6 and the spread of a sum of n squares: variance (5 + 2) / n, and 2 / n at the start
+        assert np.mean(after**2) / start == pytest.approx(1.0, abs=5 * math.sqrt(9 / n))
+
+
+@pytest.mark.parametrize("gain", [40.0, 300.0, 3000.0])
+def test_the_mean_exponent_at_strong_gain(gain: float) -> None:
+    """E[log sech^2(c z)] = 2 log 2 - 2 c sqrt(2/pi) - pi^2 / (6 c sqrt(2 pi)) + O(c^-3), where sech^2 underflows."""
+    theory = dynsys.mean_field(gain)
+    c = math.sqrt(theory.q)
+    mean_log = 2 * math.log(2) - 2 * c * math.sqrt(2 / math.pi) - math.pi**2 / (6 * c * math.sqrt(2 * math.pi))
+    assert theory.mean_exponent == pytest.approx(math.log(gain) - 0.5 + mean_log, abs=1 / c**3)
+
+
+@pytest.mark.parametrize(
+    ("name", "slope"),
+    [
+        ("tanh", lambda x: mpmath.sech(x) ** 2),
+        ("sigmoid", lambda x: mpmath.sech(x / 2) ** 2 / 4),
+        ("softplus", lambda x: 1 / (1 + mpmath.exp(-x))),
+        ("softsign", lambda x: 1 / (1 + abs(x)) ** 2),
+        ("elu", lambda x: mpmath.exp(min(x, 0))),
+    ],
+)
+@pytest.mark.parametrize("q", [0.25, 1e4])
+def test_mean_log_slopes_against_integrals_in_thirty_digits(name: str, slope: Any, q: float) -> None:
+    with mpmath.workdps(30):
+        breaks = [-12, -3, -1, -0.1, -0.01, 0, 0.01, 0.1, 1, 3, 12]
+        exact = mpmath.quad(lambda z: mpmath.npdf(z) * mpmath.log(slope(math.sqrt(q) * z)), breaks)
+    assert Gaussian(name, q).mean_log_slope == pytest.approx(float(exact), rel=1e-12)
 
 
 def test_linear_networks_in_closed_form() -> None:
@@ -120,13 +195,26 @@ def test_a_drawn_network_has_the_exponent_of_the_theory() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [((0.0,), "positive"), ((-1.0,), "gain"), ((1.0, math.nan), "bias"), ((1.0, 0.0, "gelu"), "activation")],
+    [
+        ((0.0,), "positive"),
+        ((-1.0,), "gain"),
+        ((1.0, math.nan), "bias"),
+        ((1.0, 0.0, "gelu"), "activation"),
+        (("a",), "gain"),
+        ((None,), "gain"),
+        ((1.0, "b"), "bias"),
+        ((1.0, 0.0, ["tanh"]), "activation"),
+    ],
 )
 def test_what_is_wrong_is_said(arguments: tuple[object, ...], words: str) -> None:
     with pytest.raises(InputError, match=words):
         dynsys.mean_field(*arguments)
     with pytest.raises(InputError, match="depth"):
         dynsys.mean_field(1.5).isometry(0)
+    with pytest.raises(InputError, match="depth"):
+        dynsys.mean_field(1.5).isometry("a")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="`q`"):
+        critical_point("a")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["softplus", "softsign", "leaky_relu", "elu", "hard_tanh", "hard_sigmoid"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,68 @@ def test_a_network_that_forgets_gets_orthogonal_weights() -> None:
     assert found.after > found.before
     old, new = found.also["largest exponent (nats/step)"]
     assert old < new < 0
+
+
+RELU = cells.Elman.random(32, 3, gain=1.0, seed=1, activation="relu")
+LOW_RANK = noise(16, 3) @ noise(3, 16) / 40
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        (RELU, "units at rest"),
+        (replace(RELU, b=np.full((32, 1), -50.0)), "units at rest"),
+        (cells.Elman(U=np.zeros((16, 16)), W=noise(16, 3)), "rank 0 of 16"),
+        (cells.Elman(U=LOW_RANK, W=noise(16, 3)), "rank 3 of 16"),
+        (cells.Elman(U=[[0.5]], W=[[0.3, 0.2, 0.1]]), "of one unit"),
+    ],
+)
+def test_orthogonal_weights_are_not_offered_where_they_say_nothing(cell: Any, why: str) -> None:
+    result = dynsys.remedies(cell, noise(60, 8, 3))
+    assert "orthogonal-weights" not in ids(result)
+    assert any(line.startswith("recurrent matrix") and why in line for line in result.skipped)
+    assert all(math.isfinite(r.predicted) and math.isfinite(r.after) for r in result)
+
+
+def test_orthogonal_weights_of_rectified_units_that_never_rest() -> None:
+    """ReLU with all units on is linear: the mean exponent is log|det U| / n before, and 0 with an orthogonal U."""
+    U = np.abs(noise(6, 6)) / 20
+    cell = cells.Elman(U=U, W=np.ones((6, 1)), b=np.full((6, 1), 9.0), activation="relu")
+    inputs = np.abs(noise(60, 4, 1))
+    assert (np.linalg.svd(U)[0] @ np.linalg.svd(U)[2]).sum(axis=1).min() > -1  # the changed units stay on, or it skips
+    result = dynsys.remedies(cell, inputs)
+    found = [r for r in result if r.id == "orthogonal-weights"]
+    for one in found:
+        assert one.before == pytest.approx(np.linalg.slogdet(U)[1] / 6, abs=1e-12)
+        assert (one.predicted, one.after) == (0.0, pytest.approx(0.0, abs=1e-12))
+        assert one.agrees
+    assert found
+
+
+@pytest.mark.parametrize("value", [-math.inf, math.inf, math.nan])
+def test_what_is_not_finite_is_never_as_predicted(value: float) -> None:
+    one = next(iter(dynsys.remedies(cells.Elman.random(8, 1, gain=0.5, seed=2), noise(50, 4, 1))))
+    assert one.agrees
+    for tolerance in (math.inf, 0.0):
+        assert not replace(one, predicted=value, after=value, tolerance=tolerance).agrees
+
+
+def test_a_network_of_rectified_units_that_explodes_is_scaled_to_its_critical_gain() -> None:
+    """sqrt(2) by theory, at any drive; measured within the tolerance for finite size."""
+    cell = cells.Elman.random(64, 3, gain=1.6, seed=1, activation="relu")
+    found = only(dynsys.remedies(cell, noise(60, 8, 3)), "critical-gain")
+    gain = np.linalg.norm(cell.U) / math.sqrt(64)
+    assert found.settings["scale"] * gain == pytest.approx(math.sqrt(2), abs=1e-5)
+    assert found.agrees
+
+
+def test_sequences_too_short_to_remember_over_are_said_to_be() -> None:
+    """Not that a `task_lag` is wrong, which nobody gave; with one given they are taken."""
+    cell = cells.Elman.random(4, 1)
+    with pytest.raises(InputError, match="the sequences have 1 steps") as raised:
+        dynsys.remedies(cell, noise(1, 5, 1))
+    assert "must be" not in str(raised.value)
+    assert dynsys.remedies(cell, noise(1, 5, 1), task_lag=5).task_lag == 5
 
 
 def test_a_chaotic_network_is_brought_to_the_edge_and_forced_in_time() -> None:
@@ -115,8 +178,6 @@ def test_the_network_is_not_touched_and_failed_predictions_are_said() -> None:
     before = cell.U.copy()
     result = dynsys.remedies(cell, noise(50, 4, 1))
     np.testing.assert_array_equal(cell.U, before)
-    from dataclasses import replace
-
     one = next(iter(result))
     wrong = replace(one, predicted=one.after + 2 * one.tolerance + 1.0)
     assert not wrong.agrees
@@ -130,6 +191,8 @@ def test_the_network_is_not_touched_and_failed_predictions_are_said() -> None:
         ({"task_lag": 1}, "task_lag"),
         ({"targets": np.zeros((20, 2, 1))}, "together"),
         ({"targets": np.zeros((20, 2, 1)), "loss": "squared"}, "readout"),
+        ({"targets": np.full((20, 2, 1), np.nan), "loss": "squared", "readout": np.ones((1, 3))}, "`targets`"),
+        ({"targets": np.zeros((19, 2, 1)), "loss": "squared", "readout": np.ones((1, 3))}, "targets"),
     ],
 )
 def test_what_is_wrong_is_said(settings: dict[str, Any], words: str) -> None:

@@ -43,6 +43,13 @@ def test_text_lists_every_point_with_its_multiplier(pitchfork: dynsys.fixed_poin
     assert [row[3] for row in rows[:3]] == [complex_text(z) for z in pitchfork.multipliers[:, 0]]
 
 
+def test_a_mode_that_grows_says_so(pitchfork: dynsys.fixed_points.FixedPoints) -> None:
+    """At the origin of tanh(2 h) differences grow by e in 1 / log 2 = 1.443 steps."""
+    row = next(line for line in str(pitchfork).splitlines() if "repeller" in line and "2.0000" in line)
+    assert row.split()[4:6] == ["grows", "1.443"]
+    assert "-1.443" not in str(pitchfork)
+
+
 def test_text_of_a_passed_index_test_does_not_promise_completeness(pitchfork: dynsys.fixed_points.FixedPoints) -> None:
     assert "not sufficient" in str(pitchfork)
     assert "complete " not in str(pitchfork)

@@ -40,6 +40,12 @@ def test_one_sequence_is_one_trial(f: dynsys.Map) -> None:
     np.testing.assert_array_equal(trials.inputs, INPUTS[:, :1])
 
 
+def test_the_drive_in_words(f: dynsys.Map) -> None:
+    one, two = (as_trials(f, np.zeros((6, count, f.input_size))) for count in (1, 2))
+    assert one.joined_name == "driven by one trial over and over, without reset"
+    assert two.joined_name == "driven by the 2 trials one after the other, without reset"
+
+
 def test_files_are_trials_first(f: dynsys.Map, tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", inputs=INPUTS.swapaxes(0, 1), unrelated=np.zeros(3))
     trials = load_trials(tmp_path / "t.npz", f)
@@ -176,3 +182,40 @@ def test_flipped_bytes_are_trials_or_an_input_error(f: dynsys.Map, tmp_path: Pat
 def test_paths_that_lead_nowhere(f: dynsys.Map, tmp_path: Path, path: str) -> None:
     with pytest.raises(LoadError, match="trials"):
         load_trials(tmp_path / path, f)
+
+
+TURNED = INPUTS.swapaxes(0, 1)  # trials first: 4 steps of 7 trials, as dynsys reads it
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda f: dynsys.gradient_spectrum(f, None, TURNED, [1, 6]),
+        lambda f: dynsys.simulate(f, None, TURNED, steps=7),
+        lambda f: dynsys.simulate(f, np.zeros((4, 5)), TURNED),
+        lambda f: as_trials(f, INPUTS, np.zeros((4, 7, 5))),
+        lambda f: dynsys.bptt(f, np.ones((2, 5)), INPUTS, np.zeros((4, 7)), "cross-entropy"),
+        lambda f: dynsys.bptt(f, np.ones((2, 5)), TURNED, np.zeros(4), "cross-entropy", at="last"),
+    ],
+)
+def test_arrays_with_trials_first_are_recognised_where_they_would_fit(f: dynsys.Map, call: Any) -> None:
+    with pytest.raises(InputError, match=r"fit with trials first; here time comes first.*swapaxes\(0, 1\)"):
+        call(f)
+
+
+def test_no_hint_where_turning_would_not_help(f: dynsys.Map) -> None:
+    for call in (
+        lambda: dynsys.gradient_spectrum(f, None, TURNED, [1, 50]),
+        lambda: dynsys.simulate(f, np.zeros((3, 5)), INPUTS),
+        lambda: as_trials(f, INPUTS, np.zeros((4, 6, 5))),
+    ):
+        with pytest.raises(InputError) as error:
+            call()
+        assert "trials first" not in str(error.value)
+
+
+def test_inputs_on_another_axis_than_the_last_are_recognised(f: dynsys.Map) -> None:
+    with pytest.raises(ShapeError, match=r"moveaxis\(inputs, 0, -1\)"):
+        dynsys.simulate(f, None, INPUTS[:, 0].T)
+    with pytest.raises(ShapeError, match=r"moveaxis\(inputs, 1, -1\)"):
+        dynsys.simulate(f, None, INPUTS.swapaxes(1, 2))

@@ -93,6 +93,11 @@ CELLS: dict[str, Callable[[], Any]] = {
         f"elman-{name}": lambda name=name: cells.Elman.random(5, 2, seed=2, activation=name)  # type: ignore[misc]
         for name in ("relu", "leaky_relu", "elu", "softplus", "hard_tanh", "hard_sigmoid", "hard_sigmoid_fifth")
     },
+    "orthogonal": lambda: cells.OrthogonalRNN.random(5, 2, seed=1, gain=1.0),
+    "orthogonal-sigmoid": lambda: replace(cells.OrthogonalRNN.random(5, 2, seed=1), activation="sigmoid", gain=2.0),
+    "orthogonal-modrelu": lambda: replace(
+        cells.OrthogonalRNN.random(5, 2, seed=1), activation="modrelu", b=-np.full((5, 1), 0.1), gain=0.9
+    ),
     "lstm": lambda: cells.LSTM.random(5, 2, gain=1.2, seed=1),
     "gru": lambda: cells.GRU.random(5, 2, gain=1.5, seed=1),
     "gru-takes-new": lambda: cells.GRU.random(5, 2, gain=1.5, seed=2, update="takes-new"),
@@ -143,6 +148,40 @@ def test_an_orthogonal_network_stretches_nothing() -> None:
     for value in (found.bound, found.scaled_bound, found.largest_norm, *found.norms, *found.radii, found.joint.lower):
         assert value == pytest.approx(1.0, rel=1e-10)
     assert found.vanishing == "not guaranteed"
+
+
+@pytest.mark.parametrize("n", [4, 16])
+@pytest.mark.parametrize(("activation", "gain", "bias"), [("tanh", 1, 0), ("tanh", 0.7, 0), ("modrelu", 1, -0.1)])
+def test_orthogonal_cells_stretch_by_their_gain_at_most(n: int, activation: str, gain: float, bias: float) -> None:
+    """|diag(s') gain U|_2 <= gain, whatever the states; and no smaller box has a larger bound."""
+    cell = replace(cells.OrthogonalRNN.random(n, 2, seed=1), activation=activation, gain=gain, b=np.full((n, 1), bias))
+    found = dynsys.worst_case(cell, low=-1, high=1)
+    assert found.bound == pytest.approx(gain, rel=1e-10)
+    assert found.largest_norm <= found.visited_bound <= found.bound
+    assert found.vanishing == ("guaranteed" if gain < 1 else "not guaranteed")
+
+
+def test_modrelu_that_jumps_has_no_such_bound() -> None:
+    """b > 0: h' = sign(a) (|a| + b) parts what is near a = 0 by 2 b, however near it is."""
+    cell = replace(cells.OrthogonalRNN.random(4, 2, seed=1), activation="modrelu", b=np.full((4, 1), 0.1))
+    found = dynsys.worst_case(cell, low=-1, high=1)
+    assert "modReLU" not in found.bound_method
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_bound_over_visited_states_is_no_larger(name: str) -> None:
+    """They are some of the reachable ones; from starts outside these it may be."""
+    found = dynsys.worst_case(CELLS[name](), low=-1.0, high=1.0)
+    assert found.largest_norm <= found.visited_bound <= found.bound
+
+
+def test_starts_outside_the_reachable_states_have_their_own_bound() -> None:
+    """h' = sigmoid(4 h - 20), h in (0, 1) after a step: slope 4 sech^2(..)/4 there, and 1 at h = 5."""
+    cell = cells.Elman(U=[[4.0]], W=[[0.0]], b=[-20.0], activation="sigmoid")
+    found = dynsys.worst_case(cell, low=0, high=0, start=[5.0])
+    assert found.bound < 1e-5
+    assert found.largest_norm == pytest.approx(1.0, rel=1e-12)
+    assert found.visited_bound >= found.largest_norm
 
 
 @pytest.mark.parametrize(("activation", "limit"), [("tanh", 1.0), ("sigmoid", 4.0)])
@@ -198,6 +237,11 @@ def test_unbounded_networks_and_given_sequences() -> None:
         ({"low": [0.0, 0.0, 0.0], "high": 1.0}, "length 2"),
         ({"inputs": 2 * np.ones((4, 2)), "low": 0.0, "high": 1.0}, "leave the box"),
         ({"low": 0.0, "high": 1.0, "lags": (5, 2)}, "lags"),
+        ({"low": 0.0, "high": 1.0, "lags": (1.5, 5)}, "lags"),
+        ({"low": 0.0, "high": 1.0, "lags": "abc"}, "lags"),
+        ({"inputs": np.ones((4, 2)), "lags": (5,)}, "within the 4 steps"),
+        ({"inputs": np.ones((0, 2))}, "T = 0"),
+        ({"inputs": np.ones((0, 2)), "low": 0.0, "high": 1.0}, "T = 0"),
     ],
 )
 def test_what_is_wrong_is_said(settings: dict[str, Any], words: str) -> None:
