@@ -8,7 +8,6 @@ for many steps together (`product_frames.py`).
 from __future__ import annotations
 
 import itertools
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,17 +88,21 @@ class Factor(Protocol):
     def triangle(self) -> Array: ...
 
 
+def ratios(diagonals: Array) -> Array:
+    """(...,): the largest entry of |R_ii| (..., k) over the smallest; inf where one is zero."""
+    smallest, largest = diagonals.min(axis=-1), diagonals.max(axis=-1)
+    return np.asarray(np.divide(largest, smallest, out=np.full_like(largest, np.inf), where=smallest > 0))
+
+
 def read_triangle(factor: Factor) -> tuple[Array, float, float]:
     """|R_ii| (k,); the largest |R_ij|; and the largest |R_ii| over the smallest.
 
     Where no |R_ii| comes near to rounding the largest of them stands for the largest |R_ij|.
     """
     diagonal = np.abs(factor.diagonal)
-    smallest, largest = np.minimum.reduce(diagonal), np.maximum.reduce(diagonal)
-    ratio = largest / smallest if smallest > 0 else math.inf
-    if ratio > CLEAR:
-        largest = np.abs(factor.triangle()).max()
-    return diagonal, float(largest), float(ratio)
+    ratio = float(ratios(diagonal))
+    largest = np.abs(factor.triangle()).max() if ratio > CLEAR else diagonal.max()
+    return diagonal, float(largest), ratio
 
 
 def orthonormal(factor: Factor) -> Array:

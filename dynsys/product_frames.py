@@ -12,7 +12,7 @@ from typing import final
 
 import numpy as np
 
-from dynsys.carried_frames import Carried, CarriedFrames, Factor, by_length, orthonormal, read_triangle, sines
+from dynsys.carried_frames import CLEAR, Carried, CarriedFrames, Factor, by_length, orthonormal, ratios, sines
 from dynsys.elimination import Elimination
 from dynsys.frames import Stretch
 from dynsys.reflectors import Reflectors
@@ -42,24 +42,27 @@ class ProductFrames(CarriedFrames):
         jacobians = some.reshape(-1, batch, n, n)
         transposed = [_products(jacobians[:, b].swapaxes(1, 2), lengths) for b in range(batch)]
         diagonals = np.empty((len(lengths), batch, len(self._factors[0]), n))
-        largest = np.empty(diagonals.shape[:-1])
-        done, wide, widest = 0, False, math.exp(limit)
-        for done, length in enumerate(lengths):
-            last = exact and done == len(lengths) - 1
+        passed = [self._factors]
+        for i in range(len(lengths)):
+            last = exact and i == len(lengths) - 1
             moved: list[list[Factor]] = []
-            for b, pair in enumerate(self._factors):
-                products = [factor.times(transposed[b][done].T) for factor in pair]
+            for b, pair in enumerate(passed[-1]):
+                products = [factor.times(transposed[b][i].T) for factor in pair]
                 moved.append([Reflectors(product) if last else Elimination(product) for product in products])
                 for which, factor in enumerate(moved[-1]):
-                    diagonals[done, b, which], largest[done, b, which], ratio = read_triangle(factor)
-                    wide |= length > 1 and ratio > widest
-            if wide:
-                break
-            self._factors = moved
-        done += not wide
+                    diagonals[i, b, which] = factor.diagonal
+            passed.append(moved)
+        # All are looked at together: what came after one that spans too much is thrown away, which is rare.
+        np.abs(diagonals, out=diagonals)
+        largest, ratio = diagonals.max(axis=-1), ratios(diagonals)
+        wide = [length > 1 and bool(one.max() > math.exp(limit)) for length, one in zip(lengths, ratio, strict=True)]
+        done = wide.index(True) if any(wide) else len(lengths)
+        for i, b, which in np.argwhere(ratio[:done] > CLEAR):
+            largest[i, b, which] = np.abs(passed[i + 1][b][which].triangle()).max()
+        self._factors = passed[done]
         steps = sum(lengths[:done])
         log_det = by_length(np.linalg.slogdet(jacobians[:steps])[1], lengths) if determinant else None
-        return Carried(diagonals[:done], largest[:done], log_det, wide)
+        return Carried(diagonals[:done], largest[:done], log_det, done < len(lengths))
 
     def apart(self) -> Array:
         return np.array([sines(*(orthonormal(factor) for factor in pair)) for pair in self._factors])

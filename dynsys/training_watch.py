@@ -27,7 +27,6 @@ from dynsys.limits import one_blas_thread
 from dynsys.live_weights import present_map
 from dynsys.maps import Map
 from dynsys.orbits import orbit_columns, start_columns
-from dynsys.readings.linear import Linearization
 from dynsys.trials import as_trials
 from dynsys.types import Array
 
@@ -224,12 +223,18 @@ Passed = tuple[Array, Callable[[int, Array], Array], Callable[[], Array]]
 """Log growth (T, B) of the tangent at each step; (t, columns) -> J_t^T times them; and the units' own factors."""
 
 
-def _by_matrices(f: Map, state: Array, inputs: Array, tangent: Array) -> Passed:
-    """With all Jacobians formed together: for small networks."""
+def _orbit(f: Map, state: Array, inputs: Array) -> Array:
+    """(T + 1, n, B), finite throughout."""
     orbit = orbit_columns(f, state, inputs, len(inputs))
     broken = np.flatnonzero(~np.isfinite(orbit).all(axis=(1, 2)))
     if len(broken):
-        raise _diverged(int(broken[0]))
+        raise AnalysisError(f"the state is not finite after {broken[0]} steps: the network has diverged.")
+    return orbit
+
+
+def _by_matrices(f: Map, state: Array, inputs: Array, tangent: Array) -> Passed:
+    """With all Jacobians formed together: for small networks."""
+    orbit = _orbit(f, state, inputs)
     J = jacobians_on(f, orbit, inputs)
     growth = np.zeros((len(inputs), tangent.shape[1]))
     for t in range(len(inputs)):
@@ -238,15 +243,27 @@ def _by_matrices(f: Map, state: Array, inputs: Array, tangent: Array) -> Passed:
 
 
 def _by_tape(f: Map, state: Array, inputs: Array, tangent: Array) -> Passed:
-    """Step by step: every step's equations are run once, for the state, the tangent, and all that comes back."""
-    links: list[Linearization] = []
-    growth = np.zeros((len(inputs), tangent.shape[1]))
-    for t in range(len(inputs)):
-        links.append(f.at(t).linearize_columns(state, inputs[t].T))
-        growth[t], tangent = _grown(links[t].push(tangent[..., np.newaxis])[..., 0])
-        state = links[t].next_state
-        if not np.isfinite(state).all():
-            raise _diverged(t + 1)
+    """Without Jacobians: with all steps on one tape where its structure is known, else with a tape for each."""
+    orbit = _orbit(f, state, inputs)
+    steps, n, batch = len(inputs), orbit.shape[1], orbit.shape[2]
+    growth = np.zeros((steps, batch))
+    if f.period == 1:
+        states = np.ascontiguousarray(orbit[:-1].swapaxes(0, 1)).reshape(n, steps * batch)
+        given = np.broadcast_to(inputs, (steps, batch, f.input_size)).reshape(steps * batch, f.input_size).T
+        whole = f.linearize_columns(states, np.ascontiguousarray(given))
+        J = whole.column_steps()
+        if J is not None:
+            at = [slice(t * batch, (t + 1) * batch) for t in range(steps)]
+            for t in range(steps):
+                growth[t], tangent = _grown(J.push(at[t], tangent))
+
+            def own() -> Array:
+                return own_path(f, whole).reshape(n, steps, batch).swapaxes(0, 1)
+
+            return growth, lambda t, v: J.pull(at[t], v), own
+    links = [f.at(t).linearize_columns(orbit[t], inputs[t].T) for t in range(steps)]
+    for t, link in enumerate(links):
+        growth[t], tangent = _grown(link.push(tangent[..., np.newaxis])[..., 0])
     return (
         growth,
         lambda t, v: links[t].pull(v[..., np.newaxis], input=False).state[..., 0],
@@ -259,10 +276,6 @@ def _grown(tangent: Array) -> tuple[Array, Array]:
     size = np.linalg.norm(tangent, axis=0)
     with np.errstate(divide="ignore"):
         return np.log(size), tangent / np.where(size > 0, size, 1.0)
-
-
-def _diverged(steps: int) -> AnalysisError:
-    return AnalysisError(f"the state is not finite after {steps} steps: the network has diverged.")
 
 
 def _backward(pull: Callable[[int, Array], Array], steps: int, flowing: Array) -> tuple[list[int], Array]:

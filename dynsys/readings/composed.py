@@ -7,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys.readings.column_steps import ColumnSteps
 from dynsys.readings.linear import Linearization, Pulled
 from dynsys.readings.steps import Steps
 from dynsys.types import Array
@@ -35,6 +36,9 @@ class WithoutInput(Linearization):
 
     def steps(self) -> Steps:
         return self._inner.steps()
+
+    def column_steps(self) -> ColumnSteps | None:
+        return self._inner.column_steps()
 
     def dense_input(self) -> Array:
         return np.zeros((self.next_state.shape[1], len(self.next_state), 0))

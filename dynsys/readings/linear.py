@@ -11,6 +11,8 @@ from typing import Any, final
 
 import numpy as np
 
+from dynsys.readings.column_steps import ColumnSteps
+from dynsys.readings.forms import Form
 from dynsys.readings.steps import DenseSteps, FormSteps, Steps
 from dynsys.readings.structure import StackedRows, Structure
 from dynsys.readings.tape import Traced, pull, push
@@ -62,6 +64,10 @@ class Linearization(ABC):
     def steps(self) -> Steps:
         """The Jacobians one sample at a time, for frames that are carried along an orbit."""
         return DenseSteps(self.dense())
+
+    def column_steps(self) -> ColumnSteps | None:
+        """The Jacobians of a few samples at a time, one vector each; None where only `push` and `pull` do."""
+        return None
 
     @abstractmethod
     def dense_input(self) -> Array:
@@ -145,11 +151,18 @@ class TapeLinearization(Linearization):
         return self._structure(record, record.blocks)
 
     def steps(self) -> Steps:
+        return FormSteps(*self._forms(), self._state.shape[1], self.dense)
+
+    def column_steps(self) -> ColumnSteps | None:
+        return ColumnSteps(*self._forms())
+
+    def _forms(self) -> tuple[list[Form], list[int], list[slice]]:
+        """The derivative of each block of the next state, its rows, and the columns of the blocks of the state."""
         record = self._record(state=True)
         structure = Structure(record.tape, record.blocks, self._state.shape[1], self._cache)
         ends = np.cumsum([0, *self._sizes])
         seeds = [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
-        return FormSteps(structure.forms(record.outputs), self._output_sizes, seeds, self._state.shape[1], self.dense)
+        return structure.forms(record.outputs), self._output_sizes, seeds
 
     def dense_input(self) -> Array:
         record = self._record(input=True)

@@ -292,6 +292,22 @@ def test_steps_one_by_one_are_the_dense_jacobians(f: Any) -> None:
         assert not steps.has_no_dead_rows_or_columns()
 
 
+def test_a_few_samples_at_a_time_are_moved_by_their_own_jacobians(f: Any) -> None:
+    """Forward and back, a vector for each of some samples, where the structure is known."""
+    states, inputs = places(f, 5)
+    linear = f.linearize(states, inputs if f.input_size else None)
+    steps, dense = linear.column_steps(), np.array(linear.dense())
+    if steps is None:
+        assert not hasattr(f, "cell")
+        return
+    vectors = np.random.default_rng(3).standard_normal((f.state_size, 2))
+    for first in (0, 3):
+        own = dense[first : first + 2]
+        some = slice(first, first + 2)
+        assert_equal_derivatives(steps.push(some, vectors), np.einsum("bij,jb->ib", own, vectors), 1e-13)
+        assert_equal_derivatives(steps.pull(some, vectors), np.einsum("bij,ib->jb", own, vectors), 1e-13)
+
+
 def test_jvp_adds_the_input_tangent(f: Any) -> None:
     """d step = J dx + B du."""
     states, inputs = places(f, 3)

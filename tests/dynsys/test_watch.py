@@ -40,6 +40,29 @@ def test_gates_are_recorded() -> None:
     assert "gate_median" not in measured(dynsys.as_map(cells.Elman.random(4, 2)), probe())
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        cells.LSTM.random(5, 2, gain=2.0),
+        cells.GRU.random(6, 2, gain=2.0),
+        cells.GRUResetAfter.random(6, 2, gain=2.0),
+        dynsys.stack(cells.LSTM.random(4, 2), cells.GRU.random(3, 4)),
+    ],
+    ids=["lstm", "gru", "gru-reset-after", "stack"],
+)
+def test_records_do_not_depend_on_how_derivatives_are_taken(f: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all Jacobians formed, as for small networks, and without."""
+    small = measured(dynsys.as_map(f), probe())
+    monkeypatch.setattr("dynsys.training_watch.DENSE", 0)
+    large = measured(dynsys.as_map(f), probe())
+    assert small.keys() == large.keys()
+    for name, value in small.items():
+        if value is None:
+            assert large[name] is None
+        else:
+            np.testing.assert_allclose(large[name], value, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
 def test_a_module_is_watched_and_not_touched(tmp_path: Path) -> None:
     """Two runs from the same seed, one of them watched, end with the same weights to the last bit."""
     torch = pytest.importorskip("torch")
