@@ -475,7 +475,7 @@ def test_trials_messages_are_for_users_not_for_programmers(kind: str, tmp_path: 
         (["gradients", MODEL, "--trials", TRIALS, "--lags", "100"], "64 steps"),
         (["gradients", MODEL, "--trials", TRIALS, "--input", "0,0,0"], "not both"),
         (["lyapunov", MODEL, "--trials", TRIALS, "--input", "0,0,0"], "not both"),
-        (["gradients", MODEL, "-k", 0], "between 1 and"),
+        (["gradients", MODEL, "-k", 0], "from 1 to"),
         (["lyapunov", MODEL, "-k", 17], "between 1 and"),
         (["lyapunov", MODEL, "--steps", 0], "steps"),
         (["lyapunov", MODEL, "--discard", -1], "discard"),
