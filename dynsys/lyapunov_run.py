@@ -32,7 +32,11 @@ Rounding leaves about 1e-10 of an exponent at 12 nats, 1e-12 at 8: small systems
 """
 CHECKED_TO_THE_END = 32  # state size up to which the second frame always goes all the way
 CHECKED = 20  # beyond it goes along for one in so many steps
-CHEAP = 1e9  # floating-point operations of the second frame that cost nothing to speak of: then it goes all the way
+CHEAP, CHEAP_FEW = 1e9, 2e10
+"""Floating-point operations of the second frame up to which it goes all the way: of all columns, and of a few."""
+REMAINS = (
+    3.0  # nats; what two frames still differed by in all, once one in `CHECKED` steps was over (measured, at most)
+)
 SOUND = 1e-6  # nats, to which the logarithms of a QR must add up to the determinant where some are below rounding
 SAME = 1e-9  # sine of the angle between two frames from which on they stay together
 
@@ -191,7 +195,8 @@ class Run:
 
     def _meet(self, taken: int) -> None:
         """Drop the second frame where it has met the first, or, if it costs much, has gone along for long enough."""
-        costly = self._f.state_size > CHECKED_TO_THE_END and self._work > CHEAP
+        n = self._f.state_size
+        costly = n > CHECKED_TO_THE_END and self._work > (CHEAP if self._k == n else CHEAP_FEW)
         long_enough = costly and taken * CHECKED >= self._steps
         if long_enough or self._frames.apart().max(initial=0.0) < SAME:
             self._compare(taken)
@@ -199,11 +204,14 @@ class Run:
             self._two, self.checked = False, taken
 
     def _compare(self, taken: int) -> None:
-        """How far the second frame's averages lie off; where it stopped early, as if its last difference went on."""
+        """How far the second frame's averages lie off; where it stopped early, as if its last difference went on.
+
+        But for no longer than frames take to align: until then they come to differ by a few nats in all.
+        """
         last = self._block(taken - 1)
         rest = (self._steps - taken) / max(self.block_steps[last], 1.0)
         met = self._frames.apart() < SAME
-        going_on = np.where(met, 0.0, np.abs(self._difference[last])) * rest
+        going_on = np.minimum(np.where(met, 0.0, np.abs(self._difference[last])) * rest, REMAINS)
         self.apart = (np.abs(self._difference.sum(axis=0)) + going_on) / self._steps
 
 
