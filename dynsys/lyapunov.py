@@ -235,7 +235,7 @@ def _of_run(
         input=constant_input(f, driving),
         drive=drive,
         method=(
-            f"discrete QR over {steps} steps after {discard} discarded, QR every "
+            f"discrete QR over {steps} steps after {discard} discarded, {run.decomposition} every "
             f"{'step' if run.interval == 1 else f'{run.interval} steps'}, two random frames"
             f"{f' (the second over the first {run.checked} steps)' if run.checked < steps else ''}, standard errors "
             f"from {len(within)} batch means"

@@ -140,6 +140,12 @@ class Run:
             i += sum(taken)
 
     @property
+    def decomposition(self) -> str:
+        """What is done at each interval."""
+        between = self._k == self._f.state_size and not isinstance(self._frames, BatchedFrames)
+        return f"LU (QR after each of {BLOCKS} stretches)" if between else "QR"
+
+    @property
     def interval(self) -> int:
         """Steps between decompositions, on average over what counts."""
         return max(1, round(self._steps / max(1, self._decompositions)))

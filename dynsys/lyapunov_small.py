@@ -24,7 +24,7 @@ SAMPLE = 64  # steps on whose Jacobians exact loss of rank is looked for
 class SmallRun:
     """The attributes of `lyapunov_run.Run`, of which every QR follows a single step and nothing is below rounding."""
 
-    interval = 1
+    interval, decomposition = 1, "QR"
 
     def __init__(self, task: Task, code: StraightLine) -> None:
         f, driving, k, align, steps, progress = task.f, task.driving, task.k, task.align, task.steps, task.progress
