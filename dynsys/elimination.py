@@ -39,6 +39,11 @@ class Elimination:
         """(n,) of U, a view."""
         return np.asarray(self.packed.diagonal())
 
+    @property
+    def norm(self) -> float:
+        """The size of U, within a factor of n."""
+        return len(self.packed) * float(np.abs(self.packed).max())
+
     def times(self, c: Array, *, overwrite: bool = False) -> Array:
         """c F for c (m, n) in Fortran order, which may be overwritten where that is said."""
         n = len(self.packed)

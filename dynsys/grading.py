@@ -6,6 +6,7 @@ from typing import final
 
 import numpy as np
 
+from dynsys.elimination import Elimination
 from dynsys.graded_triangle import absorb, positive
 from dynsys.growth_order import GrowthOrder
 from dynsys.qr_interval import QRInterval
@@ -26,7 +27,7 @@ class Grading:
         self.log, self.x, self.signs = np.zeros(size), np.eye(size), np.ones(size)
         self.interval, self.order = QRInterval(span, span + 4.0), order
 
-    def take(self, factor: Reflectors, steps: int, *, signed: bool) -> None:
+    def take(self, factor: Reflectors | Elimination, steps: int, *, signed: bool) -> None:
         """Take in the QR of `steps` further Jacobians times Q, or, if `signed`, times Q diag(signs)."""
         before = np.ones(len(self.log)) if signed else self.signs
         self.signs = np.where(factor.diagonal * before < 0, -1.0, 1.0)
@@ -34,6 +35,7 @@ class Grading:
         absorb(factor.packed, self.signs / d, before, self.log, self.x)
         growth = np.log(d)
         self.log += growth
-        self.interval.learn(growth, steps)
+        if steps:
+            self.interval.learn(growth, steps)
         if self.order is not None:
             self.order.see(self.log)

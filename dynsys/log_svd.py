@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dynsys.elimination import Elimination
 from dynsys.frames import signed_qr
 from dynsys.graded_triangle import EPS, absorbed, log_singular_values, singular_vectors
 from dynsys.grading import Grading
@@ -44,7 +45,7 @@ class GradedProduct:
         """
         self._q: Array | None = frame.copy(order="F")
         self._start = frame
-        self._factor: Reflectors | None = None  # Q as reflectors: Q diag(signs) is the frame
+        self._factor: Reflectors | Elimination | None = None  # of the frame, but for signs: Q as reflectors, or F
         self._moved: Array | None = None  # a product with the frame that no QR has been made of yet
         self._since = 0
         self._shake = None if shaken is None else EPS * shaken.standard_normal(frame.shape)
@@ -83,14 +84,17 @@ class GradedProduct:
             self._moved, self._spare = np.matmul(jacobian, self._moved, out=self._spare), self._moved
         self._since += 1
         if self._since >= self._grading.interval.steps:
-            self._settle()
+            self._settle(exact=False)
 
-    def _settle(self) -> None:
-        """A QR of what has been multiplied since the last one."""
-        if self._moved is None:
-            return
-        self._factor, self._q, self._moved = Reflectors(self._moved), None, None
-        self._grading.take(self._factor, self._since, signed=False)
+    def _settle(self, exact: bool = True) -> None:
+        """A decomposition of what was multiplied since the last one; an `exact` one leaves an orthonormal frame."""
+        moved, since = self._moved, self._since
+        if moved is None:
+            if not exact or not isinstance(self._factor, Elimination):
+                return
+            moved, since = self._factor.times(np.eye(self._n, order="F")), 0
+        self._factor, self._q, self._moved = Reflectors(moved) if exact else Elimination(moved), None, None
+        self._grading.take(self._factor, since, signed=False)
         self._since = 0
 
     def _extend_formed(self, jacobian: Array, rank: int | None) -> None:
@@ -114,7 +118,7 @@ class GradedProduct:
     def _columns(self) -> Array:
         """The frame Q, formed."""
         if self._q is None:
-            assert self._factor is not None
+            assert isinstance(self._factor, Reflectors)
             self._q = self._factor.orthogonal() * self._grading.signs
         return self._q
 
