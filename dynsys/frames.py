@@ -76,6 +76,11 @@ class Stretch:
         lost = self._f.lost_rank(*_flat(self._f, self._states, self._driving))
         return None if lost is None else lost.reshape(self.count, self.batch)
 
+    def log_abs_det(self) -> Array | None:
+        """(t, B) log|det J| in closed form, nats; None where only a factorisation tells."""
+        closed = self.steps.log_abs_det()
+        return None if closed is None else closed.reshape(self.count, self.batch)
+
     def pieces(self, begin: int = 0) -> Iterator[Piece]:
         """The Jacobians from step `begin` on, formed, as many at a time as fit into CHUNK_BYTES."""
         n = self._states.shape[1]

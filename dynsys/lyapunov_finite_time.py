@@ -73,10 +73,7 @@ def _log_det(f: Map, state: Array, driving: Array) -> float:
     """Sum of log|det J| over the steps, nats, the mean over the sequences."""
     total = np.zeros(state.shape[1])
     for stretch in stretches(f, state, driving, len(driving)):
-        closed = stretch.steps.log_abs_det()
-        if closed is None:
-            for piece in stretch.pieces():
-                total += np.linalg.slogdet(piece.jacobians)[1].sum(axis=0)
-        else:
-            total += closed.reshape(stretch.count, stretch.batch).sum(axis=0)
+        closed = stretch.log_abs_det()
+        logs = [np.linalg.slogdet(p.jacobians)[1] for p in stretch.pieces()] if closed is None else [closed]
+        total += np.concatenate(logs).sum(axis=0)
     return float(total.mean())

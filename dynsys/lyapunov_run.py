@@ -117,8 +117,7 @@ class Run:
     def _pass(self, stretch: Stretch, t: int) -> None:
         """Carry the frames through a stretch that begins with step t."""
         whole = self._k == self._f.state_size
-        closed = stretch.steps.log_abs_det() if whole else None
-        known = None if closed is None else closed.reshape(stretch.count, self.batch)
+        known = stretch.log_abs_det() if whole else None
         i = 0
         while i < stretch.count:
             at = t + i
@@ -130,7 +129,7 @@ class Run:
                 lengths,
                 exact=sum(lengths) == left,
                 limit=self._limit,
-                determinant=whole and closed is None and at >= 0,
+                determinant=whole and known is None and at >= 0,
             )
             taken = lengths[: len(carried.diagonals)]
             if taken:
